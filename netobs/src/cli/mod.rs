@@ -1,0 +1,44 @@
+//! Arguments, exit statuses, and nothing else: each subcommand's file wires the library together.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::output::printable;
+use crate::refusal::Refusal;
+
+/// Shows every hop of a container's packet through the Linux kernel, and says where and why it died.
+#[derive(Parser)]
+#[command(name = "netobs", version, max_term_width = 100)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {}
+
+/// Parses the command line, runs the subcommand and turns its result into the contract's exit status.
+pub fn run() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // clap prints --help and --version through the same path, with status 0.
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() { 2 } else { 0 });
+        }
+    };
+    let result: anyhow::Result<ExitCode> = match arguments.command {};
+    result.unwrap_or_else(|error| {
+        eprintln!("netobs: {}", printable(&format!("{error:#}")));
+        status_of(&error)
+    })
+}
+
+fn status_of(error: &anyhow::Error) -> ExitCode {
+    match error.downcast_ref::<Refusal>() {
+        Some(Refusal::Usage(_)) => ExitCode::from(2),
+        Some(Refusal::NotPermitted(_)) => ExitCode::from(3),
+        None => ExitCode::FAILURE,
+    }
+}

@@ -1,0 +1,3 @@
+//! Setup, build, test, demo, emulated machines and benchmarks.
+
+fn main() {}
