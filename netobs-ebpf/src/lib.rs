@@ -1,2 +1,20 @@
-//! The record layouts, hook numbers and map keys that kernel and user space share.
+//! The record layouts, hook numbers and map keys that kernel and user space share: one definition, both sides.
+//!
+//! The library has no dependencies. The programs are in the binary of this package.
 #![no_std]
+
+mod condition;
+mod counter;
+mod event;
+mod hook;
+mod layout;
+
+pub use condition::Conditions;
+pub use counter::{Counter, Counters};
+pub use event::{Conntrack, Event, flags};
+pub use hook::Hook;
+pub use layout::{Bits, Layout, MISSING};
+
+/// Bytes of packet that the filter sees and an event carries: room for Ethernet, IPv6 with an extension header, TCP
+/// with options, or a VXLAN outer and inner header.
+pub const HEADER_BYTES: usize = 128;

@@ -1,13 +1,24 @@
-//! The eBPF programs.
+//! The eBPF programs: one per hook, all of them the same few steps in `observe`.
 #![no_std]
 #![no_main]
 
+mod access;
+mod counters;
+mod filter;
+mod identity;
+mod observe;
+mod packet;
+mod programs;
+mod record;
+
+/// The programs neither index nor divide unchecked; the compiler still wants somewhere to go.
 #[cfg(not(test))]
 #[panic_handler]
 fn panic(_info: &core::panic::PanicInfo) -> ! {
     loop {}
 }
 
+/// tp_btf and `bpf_probe_read_kernel` are for GPL-compatible programs only.
 #[unsafe(link_section = "license")]
 #[unsafe(no_mangle)]
 static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";

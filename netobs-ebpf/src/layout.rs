@@ -1,0 +1,94 @@
+//! Where the running kernel keeps the few fields the programs read.
+//!
+//! Rust has no CO-RE relocation. User space resolves the offsets from the kernel's own BTF and passes them as a frozen
+//! read-only global, so the verifier treats each as a constant and prunes the branch of a field that is missing.
+
+/// The offset of a field that this kernel does not have.
+pub const MISSING: u32 = u32::MAX;
+
+/// A bit field: the byte that holds it, and where in that byte.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct Bits {
+    /// Offset of the byte, or [`MISSING`].
+    pub byte: u32,
+    /// Bits to shift the byte right by.
+    pub shift: u8,
+    /// Mask to apply after the shift.
+    pub mask: u8,
+    /// Keeps the struct free of padding.
+    pub reserved: [u8; 2],
+}
+
+impl Bits {
+    /// A bit field that this kernel does not have.
+    pub const MISSING: Self = Self { byte: MISSING, shift: 0, mask: 0, reserved: [0; 2] };
+}
+
+macro_rules! layout {
+    ($($(#[$doc:meta])* $field:ident: $path:literal,)*; $($(#[$bits_doc:meta])* $bits:ident: $bits_path:literal,)*) => {
+        /// Offsets in bytes from the start of the struct named first in each path.
+        #[repr(C)]
+        #[derive(Clone, Copy, Debug)]
+        pub struct Layout {
+            $(#[doc = concat!("`", $path, "`")] $(#[$doc])* pub $field: u32,)*
+            $(#[doc = concat!("`", $bits_path, "`")] $(#[$bits_doc])* pub $bits: Bits,)*
+            /// 1 if the `consume_skb` tracepoint has the caller's address as second argument (6.5 and later).
+            pub consume_has_location: u32,
+        }
+
+        impl Layout {
+            /// The layout of a kernel that has none of the fields.
+            pub const NONE: Self = Self {
+                $($field: MISSING,)*
+                $($bits: Bits::MISSING,)*
+                consume_has_location: 0,
+            };
+
+            /// Fills the layout by asking `field` for the byte offset of each dotted path, and `bits` for each bit field.
+            pub fn resolve(
+                field: impl Fn(&str) -> Option<u32>,
+                bits: impl Fn(&str) -> Option<Bits>,
+            ) -> Self {
+                Self {
+                    $($field: field($path).unwrap_or(MISSING),)*
+                    $($bits: bits($bits_path).unwrap_or(Bits::MISSING),)*
+                    consume_has_location: 0,
+                }
+            }
+        }
+    };
+}
+
+layout! {
+    skb_head: "sk_buff.head",
+    skb_data: "sk_buff.data",
+    skb_tail: "sk_buff.tail",
+    skb_end: "sk_buff.end",
+    skb_len: "sk_buff.len",
+    skb_mac_header: "sk_buff.mac_header",
+    skb_network_header: "sk_buff.network_header",
+    skb_protocol: "sk_buff.protocol",
+    skb_mark: "sk_buff.mark",
+    skb_dev: "sk_buff.dev",
+    skb_sk: "sk_buff.sk",
+    /// Pointer to the conntrack entry, its low three bits the packet's relation to it.
+    skb_nfct: "sk_buff._nfct",
+    shinfo_dataref: "skb_shared_info.dataref",
+    dev_name: "net_device.name",
+    dev_ifindex: "net_device.ifindex",
+    dev_net: "net_device.nd_net.net",
+    net_inum: "net.ns.inum",
+    sock_net: "sock.__sk_common.skc_net.net",
+    sock_family: "sock.__sk_common.skc_family",
+    ct_orig: "nf_conn.tuplehash",
+    /// Size of one `nf_conntrack_tuple_hash`: the reply's tuple is that far behind the original's.
+    ct_tuple_stride: "#nf_conntrack_tuple_hash",
+    ct_tuple: "nf_conntrack_tuple_hash.tuple",
+    ct_status: "nf_conn.status",
+    ct_mark: "nf_conn.mark",
+    ct_zone: "nf_conn.zone.id",
+    ;
+    skb_cloned: "sk_buff.cloned",
+    skb_pkt_type: "sk_buff.pkt_type",
+}

@@ -1,0 +1,157 @@
+//! The few steps every program takes.
+//!
+//! 1. Is this a packet that is followed already?
+//! 2. If not, does it fulfil the conditions and the filter? Nothing is reserved or copied out before that.
+//! 3. Record it, and keep the identity map in step.
+
+use core::mem::MaybeUninit;
+
+use netobs_ebpf::{Conditions, Counter, Hook, flags};
+
+use crate::access::{Access, constant, offset};
+use crate::counters::count;
+use crate::filter::{filter_l2, filter_l3};
+use crate::identity::{self, Entry, Identity};
+use crate::packet::{Extent, Header, read_header};
+use crate::record::{Sighting, device_name, is_ring_busy, record};
+
+/// Filled by user space before the object is loaded.
+#[unsafe(no_mangle)]
+static CONDITIONS: Conditions = Conditions { netns: 0, reserved: 0, device: [0; 2] };
+
+/// # Safety
+/// `skb` is a live `struct sk_buff *` that `A` may read.
+#[inline(always)]
+pub unsafe fn observe<A: Access>(hook: Hook, skb: *const u8, location: u64, reason: u32) {
+    // SAFETY: the offsets are those of the structs the pointers are to; a null pointer reads as zero.
+    let (extent, device, socket) = unsafe {
+        let device: *const u8 = A::read(skb, offset!(skb_dev));
+        let socket: *const u8 = A::read(skb, offset!(skb_sk));
+        (Extent::of::<A>(hook, skb), device, socket)
+    };
+    // SAFETY: as the caller vouches.
+    let (identity, known_print) = unsafe { identity::identify(hook, skb as u64, !socket.is_null(), &extent) };
+
+    let mut sighting = Sighting {
+        hook,
+        skb,
+        device,
+        netns: 0,
+        family: 0,
+        packet: 0,
+        parent: 0,
+        flags: if socket.is_null() { 0 } else { flags::OWNED },
+        location,
+        reason,
+    };
+    match identity {
+        Identity::Known(packet) => sighting.packet = packet,
+        Identity::Clone { parent } if !hook.may_be_first() => {
+            sighting.packet = parent;
+            sighting.flags |= flags::COPY;
+        }
+        Identity::Clone { parent } => {
+            sighting.parent = parent;
+            sighting.flags |= flags::FIRST | flags::CLONE;
+        }
+        Identity::Retransmission { original } => {
+            sighting.parent = original;
+            sighting.flags |= flags::FIRST | flags::RETRANSMIT;
+        }
+        Identity::Unknown if !hook.may_be_first() => return,
+        Identity::Unknown => sighting.flags |= flags::FIRST,
+    }
+    // SAFETY: as above.
+    sighting.netns = unsafe { netns::<A>(device, socket) };
+    if sighting.flags & flags::FIRST != 0 && sighting.parent == 0 && !meets_conditions(&sighting) {
+        return;
+    }
+    let mut header = MaybeUninit::<Header>::uninit();
+    // SAFETY: the extent was just taken.
+    if !unsafe { read_header(&extent, &mut header) } {
+        return;
+    }
+    if sighting.flags & flags::FIRST != 0 {
+        if sighting.parent == 0 && !matches_filter(&extent, &header) {
+            return;
+        }
+        if is_ring_busy() {
+            count(hook, Counter::Skipped);
+            return;
+        }
+        sighting.packet = identity::new_identity(hook);
+        if !hook.is_free() {
+            // SAFETY: as above.
+            let fingerprint = known_print.unwrap_or_else(|| unsafe { identity::fingerprint(&extent) }).hash;
+            let received = u64::from(hook.is_receive());
+            let entry = Entry { packet: sighting.packet, fingerprint, head: extent.head, received };
+            // A copy leaves the head to the packet that had it first.
+            let remembered = if sighting.parent == 0 {
+                identity::remember(skb as u64, &entry)
+            } else {
+                identity::remember_address(skb as u64, &entry)
+            };
+            if !remembered {
+                count(hook, Counter::LostTracking);
+                return;
+            }
+        }
+    }
+    if !socket.is_null() {
+        // SAFETY: a socket begins with struct sock_common, whatever kind it is.
+        sighting.family = unsafe { A::read(socket, offset!(sock_family)) };
+    }
+    // SAFETY: as above.
+    unsafe { record::<A>(&sighting, &extent, &header) };
+    if hook.is_free() && sighting.flags & (flags::COPY | flags::FIRST) == 0 {
+        identity::forget(skb as u64);
+        // SAFETY: as above.
+        if !unsafe { identity::is_shared::<A>(skb, extent.head) } {
+            identity::forget(extent.head);
+        }
+    }
+}
+
+/// Inode number of the namespace: the device's, or that of the socket when a packet has no device yet.
+///
+/// # Safety
+/// The pointers are null, or to the structs their names say.
+#[inline(always)]
+unsafe fn netns<A: Access>(device: *const u8, socket: *const u8) -> u32 {
+    // SAFETY: as the caller vouches.
+    unsafe {
+        let net: *const u8 = if !device.is_null() {
+            A::read(device, offset!(dev_net))
+        } else if !socket.is_null() {
+            A::read(socket, offset!(sock_net))
+        } else {
+            return 0;
+        };
+        A::read(net, offset!(net_inum))
+    }
+}
+
+#[inline(always)]
+fn meets_conditions(sighting: &Sighting) -> bool {
+    let netns = constant(&CONDITIONS.netns);
+    if netns != 0 && netns != sighting.netns {
+        return false;
+    }
+    let device = constant(&CONDITIONS.device);
+    if device[0] == 0 {
+        return true;
+    }
+    // SAFETY: checked for null; a struct net_device otherwise.
+    !sighting.device.is_null() && unsafe { device_name(sighting.device) } == device
+}
+
+#[inline(always)]
+fn matches_filter(extent: &Extent, header: &MaybeUninit<Header>) -> bool {
+    let bytes = header.as_ptr().cast();
+    let verdict = if extent.ethernet {
+        filter_l2(bytes, extent.captured, extent.length)
+    } else {
+        filter_l3(bytes, extent.captured, extent.length)
+    };
+    verdict != 0
+}

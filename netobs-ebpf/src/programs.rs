@@ -1,0 +1,74 @@
+//! The programs. Above each stands the kernel prototype it rests on; all were checked on 6.1, 6.12 and 6.18.
+
+use aya_ebpf::macros::btf_tracepoint;
+use aya_ebpf::programs::BtfTracePointContext;
+use netobs_ebpf::Hook;
+
+use crate::access::{Typed, offset};
+use crate::observe::observe;
+
+/// `TP_PROTO(struct sk_buff *skb)`
+#[btf_tracepoint]
+fn net_dev_queue(ctx: BtfTracePointContext) -> i32 {
+    // SAFETY: argument 0 is the packet.
+    unsafe { observe::<Typed>(Hook::NetDevQueue, ctx.arg(0), 0, 0) };
+    0
+}
+
+/// `TP_PROTO(const struct sk_buff *skb, const struct net_device *dev)`
+#[btf_tracepoint]
+fn net_dev_start_xmit(ctx: BtfTracePointContext) -> i32 {
+    // SAFETY: argument 0 is the packet.
+    unsafe { observe::<Typed>(Hook::NetDevStartXmit, ctx.arg(0), 0, 0) };
+    0
+}
+
+/// `TP_PROTO(struct sk_buff *skb)`
+#[btf_tracepoint]
+fn netif_rx(ctx: BtfTracePointContext) -> i32 {
+    // SAFETY: argument 0 is the packet.
+    unsafe { observe::<Typed>(Hook::NetifRx, ctx.arg(0), 0, 0) };
+    0
+}
+
+/// `TP_PROTO(struct sk_buff *skb)`
+#[btf_tracepoint]
+fn netif_receive_skb(ctx: BtfTracePointContext) -> i32 {
+    // SAFETY: argument 0 is the packet.
+    unsafe { observe::<Typed>(Hook::NetifReceiveSkb, ctx.arg(0), 0, 0) };
+    0
+}
+
+/// `TP_PROTO(struct sk_buff *skb, void *location, enum skb_drop_reason reason)`, and `struct sock *rx_sk` behind it
+/// from 6.11 on.
+#[btf_tracepoint]
+fn kfree_skb(ctx: BtfTracePointContext) -> i32 {
+    // SAFETY: arguments as above.
+    unsafe { observe::<Typed>(Hook::KfreeSkb, ctx.arg(0), ctx.arg(1), ctx.arg(2)) };
+    0
+}
+
+/// `TP_PROTO(struct sk_buff *skb)`, and `void *location` behind it from 6.3 on.
+#[btf_tracepoint]
+fn consume_skb(ctx: BtfTracePointContext) -> i32 {
+    let location = if offset!(consume_has_location) == 0 { 0 } else { ctx.arg(1) };
+    // SAFETY: argument 0 is the packet.
+    unsafe { observe::<Typed>(Hook::ConsumeSkb, ctx.arg(0), location, 0) };
+    0
+}
+
+/// `TP_PROTO(const struct sk_buff *skb, int len)`
+#[btf_tracepoint]
+fn skb_copy_datagram_iovec(ctx: BtfTracePointContext) -> i32 {
+    // SAFETY: argument 0 is the packet.
+    unsafe { observe::<Typed>(Hook::SkbCopyDatagram, ctx.arg(0), 0, 0) };
+    0
+}
+
+/// `TP_PROTO(struct sock *sk, struct sk_buff *skb)`
+#[btf_tracepoint]
+fn tcp_probe(ctx: BtfTracePointContext) -> i32 {
+    // SAFETY: argument 1 is the packet.
+    unsafe { observe::<Typed>(Hook::TcpProbe, ctx.arg(1), 0, 0) };
+    0
+}

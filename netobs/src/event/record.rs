@@ -1,0 +1,96 @@
+//! From ring buffer bytes to an [`Event`].
+
+use netobs_ebpf::{HEADER_BYTES, Hook, flags};
+
+use super::conntrack::{Conntrack, ConntrackLayout};
+use super::header::Headers;
+use super::ids::{DeviceName, DropReason, Ifindex, NetnsInode, PacketId};
+
+/// How a packet came to be followed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// It matched the filter at this event.
+    Matched,
+    /// A copy of a followed packet, sharing its data.
+    Clone(PacketId),
+    /// TCP sent the data of an earlier packet again.
+    Retransmission(PacketId),
+}
+
+/// One packet at one hook.
+#[derive(Clone, Debug)]
+pub struct Event {
+    /// `CLOCK_MONOTONIC`, nanoseconds.
+    pub time: u64,
+    /// Which packet.
+    pub packet: PacketId,
+    /// Set on the first event of a packet.
+    pub origin: Option<Origin>,
+    /// Where.
+    pub hook: Hook,
+    /// Namespace, if the packet had a device or a socket.
+    pub netns: Option<NetnsInode>,
+    /// Device index, if the packet had a device.
+    pub ifindex: Option<Ifindex>,
+    /// Device name.
+    pub device: Option<DeviceName>,
+    /// Bytes from the Ethernet header on, or from the network header if there is no Ethernet header.
+    pub length: u32,
+    /// What it is and where it goes.
+    pub headers: Headers,
+    /// The conntrack entry it carries.
+    pub conntrack: Option<Conntrack>,
+    /// Why the kernel dropped it, at `kfree_skb`.
+    pub reason: Option<DropReason>,
+    /// Return address of the call that freed it.
+    pub location: Option<u64>,
+    /// The event is about a copy that a socket held, not about the packet on the wire.
+    pub is_copy: bool,
+    /// Address family of the socket that owns the packet.
+    pub family: Option<u16>,
+    /// `PACKET_OTHERHOST`, `PACKET_HOST` and so on.
+    pub packet_type: u8,
+}
+
+/// Decodes one record. `None` if the bytes are not one, which would be a defect of ours.
+pub fn decode(bytes: &[u8], layout: Option<&ConntrackLayout>) -> Option<Event> {
+    if bytes.len() < size_of::<netobs_ebpf::Event>() {
+        return None;
+    }
+    // SAFETY: long enough, and every bit pattern is a value of this struct of integers.
+    let record = unsafe { bytes.as_ptr().cast::<netobs_ebpf::Event>().read_unaligned() };
+    let hook = Hook::from_number(record.hook)?;
+    let has = |flag| record.flags & flag != 0;
+    let origin = has(flags::FIRST).then(|| match PacketId(record.parent) {
+        parent if has(flags::RETRANSMIT) => Origin::Retransmission(parent),
+        parent if has(flags::CLONE) => Origin::Clone(parent),
+        _ => Origin::Matched,
+    });
+    let header: [u8; HEADER_BYTES] = bytes_of(&record.header);
+    let header = header.get(..usize::from(record.captured)).unwrap_or(&header);
+    Some(Event {
+        time: record.time,
+        packet: PacketId(record.packet),
+        origin,
+        hook,
+        netns: (record.netns != 0).then_some(NetnsInode(record.netns)),
+        ifindex: (record.ifindex != 0).then_some(Ifindex(record.ifindex)),
+        device: (record.device != [0; 2]).then(|| DeviceName(bytes_of(&record.device))),
+        length: record.length,
+        headers: Headers::parse(header, has(flags::ETHERNET), record.protocol),
+        conntrack: layout.filter(|_| has(flags::CONNTRACK)).map(|l| Conntrack::decode(&record.conntrack, l)),
+        reason: (hook == Hook::KfreeSkb).then_some(DropReason(record.reason)),
+        location: (record.location != 0).then_some(record.location),
+        is_copy: has(flags::COPY),
+        family: (record.family != 0).then_some(record.family),
+        packet_type: record.packet_type,
+    })
+}
+
+fn bytes_of<const WORDS: usize, const BYTES: usize>(words: &[u64; WORDS]) -> [u8; BYTES] {
+    let mut bytes = [0; BYTES];
+    for (chunk, word) in bytes.chunks_exact_mut(8).zip(words) {
+        chunk.copy_from_slice(&word.to_ne_bytes());
+    }
+    bytes
+}
