@@ -4,6 +4,7 @@
 //! `journey` joins the events of one packet, `explain` and `state` give it names and meaning, `output` prints it.
 //! `lab` builds the network to try it on. `cli` holds only arguments and the wiring.
 
+pub mod btf;
 pub mod cli;
 pub mod event;
 pub mod output;
