@@ -1,0 +1,121 @@
+//! What is read from the running kernel's BTF once, before anything is loaded.
+
+use netobs_ebpf::{Bits, Layout};
+
+use crate::btf::{Btf, BtfError, EnumValues, Field};
+use crate::event::{ConntrackLayout, DropReason};
+
+/// The running kernel's layout, enums and tracepoints, as far as netobs needs them.
+#[derive(Debug)]
+pub struct Kernel {
+    /// `uname -r`
+    pub release: String,
+    /// Offsets for the programs.
+    pub layout: Layout,
+    /// How to read a conntrack tuple; `None` if the kernel has no conntrack, or its module is not loaded yet.
+    pub conntrack: Option<ConntrackLayout>,
+    reasons: Option<EnumValues>,
+    tracepoints: Vec<(&'static str, usize)>,
+}
+
+/// Why the kernel's description cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum KernelError {
+    /// No BTF, or BTF that cannot be read.
+    #[error(transparent)]
+    Btf(#[from] BtfError),
+    /// A field without which no packet can be told from another.
+    #[error("this kernel's BTF has no {0}")]
+    FieldMissing(&'static str),
+}
+
+impl Kernel {
+    /// Reads `/sys/kernel/btf`.
+    ///
+    /// # Errors
+    /// See [`KernelError`].
+    pub fn read() -> Result<Self, KernelError> {
+        let btf = Btf::from_kernel()?;
+        let mut layout = Layout::resolve(|path| offset(&btf, path), |path| bits(&btf, path));
+        for (path, offset) in [
+            ("sk_buff.head", layout.skb_head),
+            ("sk_buff.data", layout.skb_data),
+            ("sk_buff.len", layout.skb_len),
+            ("sk_buff.dev", layout.skb_dev),
+            ("sk_buff.network_header", layout.skb_network_header),
+        ] {
+            if offset == netobs_ebpf::MISSING {
+                return Err(KernelError::FieldMissing(path));
+            }
+        }
+        let arguments = |name| btf.tracepoint(name).map(|prototype| prototype.params.len());
+        layout.consume_has_location = u32::from(arguments("consume_skb").is_some_and(|count| count > 1));
+        let tracepoints =
+            super::HOOKS.iter().filter_map(|row| Some((row.name, arguments(row.name)?))).collect();
+        Ok(Self {
+            release: nix::sys::utsname::uname()
+                .map(|names| names.release().to_string_lossy().into_owned())
+                .unwrap_or_default(),
+            layout,
+            conntrack: conntrack(&btf),
+            reasons: btf.enum_values("skb_drop_reason"),
+            tracepoints,
+        })
+    }
+
+    /// The kernel's own name of a drop reason, without its `SKB_DROP_REASON_` prefix. `None` if the number is not in
+    /// the kernel's enum: reasons of other subsystems are numbered apart.
+    pub fn reason(&self, reason: DropReason) -> Option<&str> {
+        let name = self.reasons.as_ref()?.name(i64::from(reason.0))?;
+        Some(name.strip_prefix("SKB_DROP_REASON_").or_else(|| name.strip_prefix("SKB_")).unwrap_or(name))
+    }
+
+    /// Whether the kernel has this tracepoint.
+    pub fn has_tracepoint(&self, name: &str) -> bool {
+        self.tracepoints.iter().any(|(known, _)| *known == name)
+    }
+}
+
+/// Byte offset of a dotted path, or the size of a struct for a path that begins with `#`.
+fn offset(btf: &Btf, path: &str) -> Option<u32> {
+    match path.strip_prefix('#') {
+        Some(name) => btf.size_of(name),
+        None => btf.field(path).map(|field| field.offset),
+    }
+}
+
+fn bits(btf: &Btf, path: &str) -> Option<Bits> {
+    let Field { offset, bits, .. } = btf.field(path)?;
+    let bits = bits?;
+    // A field of up to 8 bits that lies within one byte, on a little-endian machine.
+    let (byte, shift) = (bits.offset / 8, bits.offset % 8);
+    if shift + bits.size > 8 {
+        return None;
+    }
+    let mask = u8::try_from((1_u32 << bits.size) - 1).ok()?;
+    Some(Bits { byte: offset + byte, shift: u8::try_from(shift).ok()?, mask, reserved: [0; 2] })
+}
+
+fn conntrack(btf: &Btf) -> Option<ConntrackLayout> {
+    // The programs copy 40 bytes.
+    if btf.size_of("nf_conntrack_tuple")? != 40 {
+        return None;
+    }
+    let at = |path| btf.field(path).and_then(|field| usize::try_from(field.offset).ok());
+    let info = btf.enum_values("ip_conntrack_info")?;
+    let value = |name| info.value(name).and_then(|value| u8::try_from(value).ok());
+    Some(ConntrackLayout {
+        src_address: at("nf_conntrack_tuple.src.u3")?,
+        src_port: at("nf_conntrack_tuple.src.u")?,
+        l3_protocol: at("nf_conntrack_tuple.src.l3num")?,
+        dst_address: at("nf_conntrack_tuple.dst.u3")?,
+        dst_port: at("nf_conntrack_tuple.dst.u")?,
+        l4_protocol: at("nf_conntrack_tuple.dst.protonum")?,
+        established: value("IP_CT_ESTABLISHED")?,
+        related: value("IP_CT_RELATED")?,
+        new: value("IP_CT_NEW")?,
+        established_reply: value("IP_CT_ESTABLISHED_REPLY")?,
+        related_reply: value("IP_CT_RELATED_REPLY")?,
+        untracked: value("IP_CT_UNTRACKED")?,
+    })
+}

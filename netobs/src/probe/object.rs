@@ -1,0 +1,25 @@
+//! The eBPF object inside the binary, made ready for this kernel and this request.
+
+use aya::{Btf, Ebpf, EbpfLoader};
+use netobs_ebpf::{Conditions, Layout};
+
+/// Built by `cargo xtask build`; see build.rs.
+static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("NETOBS_EBPF_OBJECT"));
+
+/// Loads the maps and relocates the programs; none is in the kernel yet.
+pub(super) fn load(layout: &Layout, conditions: &Conditions, btf: &Btf) -> Result<Ebpf, aya::EbpfError> {
+    EbpfLoader::new()
+        .btf(Some(btf))
+        .override_global("LAYOUT", bytes_of(layout), true)
+        .override_global("CONDITIONS", bytes_of(conditions), true)
+        .load(OBJECT)
+}
+
+trait Global {}
+impl Global for Layout {}
+impl Global for Conditions {}
+
+fn bytes_of<T: Global>(value: &T) -> &[u8] {
+    // SAFETY: both are repr(C) structs of integers without padding.
+    unsafe { std::slice::from_raw_parts(std::ptr::from_ref(value).cast(), size_of::<T>()) }
+}

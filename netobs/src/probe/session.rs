@@ -1,0 +1,106 @@
+//! One set of attached programs, from attaching to detaching.
+
+use aya::maps::{MapData, PerCpuArray, RingBuf};
+use aya::programs::{BtfTracePoint, ProgramError};
+use aya::{Btf, Ebpf};
+use netobs_ebpf::{Conditions, Counters};
+
+use super::counters::{self, Losses};
+use super::hooks::{HOOKS, HookRow, Kind};
+use super::kernel::Kernel;
+use super::object;
+use crate::event::NetnsInode;
+use crate::refusal::Refusal;
+
+/// Which packets to follow, where they are first seen.
+#[derive(Clone, Debug, Default)]
+pub struct Selection {
+    /// Only from this namespace on.
+    pub netns: Option<NetnsInode>,
+    /// Only from a device of this name on.
+    pub device: Option<String>,
+}
+
+/// What became of one hook.
+#[derive(Clone, Debug)]
+pub struct ProbeStatus {
+    /// The hook.
+    pub row: &'static HookRow,
+    /// Why it is not attached; `None` if it is.
+    pub why_not: Option<String>,
+}
+
+/// Why nothing can be observed.
+#[derive(Debug, thiserror::Error)]
+pub enum ProbeError {
+    /// The object cannot be loaded at all.
+    #[error("cannot load the eBPF object: {0}")]
+    Load(String),
+    /// A map of the object is not what it should be, which would be a defect of ours.
+    #[error("eBPF map {0} is missing or of another type")]
+    Map(&'static str),
+}
+
+/// Attached programs. Dropping it detaches them.
+pub struct Session {
+    ebpf: Ebpf,
+    counters: PerCpuArray<MapData, Counters>,
+    probes: Vec<ProbeStatus>,
+}
+
+impl Session {
+    /// Loads and attaches every hook that needs no device. A hook that cannot be attached is reported in
+    /// [`Self::probes`], and the rest goes on.
+    ///
+    /// # Errors
+    /// Not permitted, or nothing can be loaded.
+    pub fn attach(kernel: &Kernel, selection: &Selection) -> anyhow::Result<(Self, RingBuf<MapData>)> {
+        let btf = Btf::from_sys_fs().map_err(|error| ProbeError::Load(error.to_string()))?;
+        let conditions = Conditions {
+            netns: selection.netns.map_or(0, |netns| netns.0),
+            reserved: 0,
+            device: selection.device.as_deref().map_or([0; 2], device_words),
+        };
+        let mut ebpf = object::load(&kernel.layout, &conditions, &btf).map_err(refused)?;
+        let ring = ebpf.take_map("EVENTS").and_then(|map| RingBuf::try_from(map).ok()).ok_or(ProbeError::Map("EVENTS"))?;
+        let counters = ebpf
+            .take_map("COUNTERS")
+            .and_then(|map| PerCpuArray::try_from(map).ok())
+            .ok_or(ProbeError::Map("COUNTERS"))?;
+        let mut probes = Vec::new();
+        for row in &HOOKS {
+            let why_not = match row.kind {
+                Kind::TpBtf => attach_tracepoint(&mut ebpf, kernel, row, &btf).err(),
+                Kind::Tc => continue,
+            };
+            probes.push(ProbeStatus { row, why_not });
+        }
+        Ok((Self { ebpf, counters, probes }, ring))
+    }
+
+    /// What became of each hook.
+    pub fn probes(&self) -> &[ProbeStatus] {
+        &self.probes
+    }
+
+    /// What was counted so far, over all hooks.
+    pub fn losses(&self) -> Losses {
+        let mut total = Losses::default();
+        for row in &HOOKS {
+            total += counters::of_hook(&self.counters, row.hook);
+        }
+        total
+    }
+
+    /// Detaches everything and keeps only the counters.
+    pub fn detach(self) -> Detached {
+        drop(self.ebpf);
+        Detached { counters: self.counters, probes: self.probes }
+    }
+}
+
+/// What is left of a [`Session`] once nothing can be recorded any more.
+pub struct Detached {
+    counters: PerCpuArray<MapData, Counters>,
+    probes: Vec<ProbeStatus>,
+}
