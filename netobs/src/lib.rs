@@ -5,5 +5,7 @@
 //! `lab` builds the network to try it on. `cli` holds only arguments and the wiring.
 
 pub mod cli;
+pub mod netlink;
+pub mod netns;
 pub mod output;
 pub mod refusal;
