@@ -7,5 +7,7 @@
 pub mod btf;
 pub mod cli;
 pub mod event;
+pub mod netlink;
+pub mod netns;
 pub mod output;
 pub mod refusal;

@@ -1,0 +1,26 @@
+//! A small synchronous rtnetlink client: links, addresses, routes and namespace ids of any namespace.
+//!
+//! A [`Socket`] belongs to the namespace it was opened in and stays there. Changes are [`Request`]s, made by the
+//! functions of [`change`]; several go to the kernel in one system call and each is answered for itself.
+
+pub mod change;
+
+mod address;
+mod error;
+mod ifindex;
+mod link;
+mod nsid;
+mod request;
+mod route;
+mod socket;
+#[cfg(test)]
+mod tests;
+
+pub use address::Address;
+pub use error::{Error, Result};
+pub use ifindex::Ifindex;
+pub use link::{Link, MacAddress, Operstate};
+pub use nsid::NetnsId;
+pub use request::Request;
+pub use route::Route;
+pub use socket::Socket;

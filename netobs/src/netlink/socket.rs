@@ -1,0 +1,229 @@
+use std::io;
+use std::os::fd::AsRawFd;
+
+use netlink_packet_core::{NLM_F_DUMP, NLM_F_REQUEST, NetlinkDeserializable};
+use netlink_packet_route::RouteNetlinkMessage;
+use netlink_sys::{SocketAddr, protocols::NETLINK_ROUTE};
+
+use super::request::{Request, encode};
+use super::{Error, Result};
+use crate::netns::{Netns, in_netns};
+
+// <linux/netlink.h>
+const NLMSG_HEADER: usize = 16;
+const NLMSG_ERROR: u16 = 2;
+const NLMSG_DONE: u16 = 3;
+const NLM_F_CAPPED: u16 = 0x100;
+const NLM_F_ACK_TLVS: u16 = 0x200;
+const NLM_F_DUMP_INTR: u16 = 0x10;
+const NLMSGERR_ATTR_MSG: u16 = 1;
+
+/// The kernel fills at most this much per datagram of a dump (`netlink_dump`: `NLMSG_GOODSIZE` up to 32 KiB).
+const DATAGRAM: usize = 64 * 1024;
+/// A dump that raced a change says so and is read again; more often than this is no coincidence.
+const DUMP_ATTEMPTS: usize = 20;
+
+/// A connection to rtnetlink in one namespace, whichever thread uses it.
+#[derive(Debug)]
+pub struct Socket {
+    inner: netlink_sys::Socket,
+    sequence: u32,
+}
+
+impl Socket {
+    /// Opens a socket that belongs to `netns`.
+    pub fn open_in(netns: &Netns) -> Result<Self> {
+        in_netns(netns, Self::open)?
+    }
+
+    /// Opens a socket in the calling thread's namespace.
+    pub fn open() -> Result<Self> {
+        let open = || -> io::Result<netlink_sys::Socket> {
+            let socket = netlink_sys::Socket::new(NETLINK_ROUTE)?;
+            socket.connect(&SocketAddr::new(0, 0))?;
+            // Answers carry the kernel's own sentence and leave out a copy of the request.
+            socket.set_ext_ack(true)?;
+            socket.set_cap_ack(true)?;
+            Ok(socket)
+        };
+        Ok(Self { inner: open().map_err(Error::Open)?, sequence: 0 })
+    }
+
+    /// Makes one change and waits for the kernel's answer.
+    pub fn apply(&mut self, request: Request) -> Result<()> {
+        self.apply_all(&[request])
+    }
+
+    /// Makes several changes with one system call. The kernel does them in order and goes on after a failure; the error
+    /// of the first that it refused is returned.
+    pub fn apply_all(&mut self, requests: &[Request]) -> Result<()> {
+        let Some(first) = requests.first() else { return Ok(()) };
+        let base = self.sequence.wrapping_add(1);
+        let mut datagram = Vec::new();
+        for request in requests {
+            self.sequence = self.sequence.wrapping_add(1);
+            request.write(self.sequence, &mut datagram);
+        }
+        self.send(&datagram, &first.what)?;
+
+        let mut outcome = Ok(());
+        let mut answered = 0;
+        while answered < requests.len() {
+            for message in Messages(&self.receive(&first.what)?) {
+                let asked = requests.get(message.sequence.wrapping_sub(base) as usize);
+                if let (Some(request), NLMSG_ERROR) = (asked, message.kind) {
+                    answered += 1;
+                    let answer = message.answer(&request.what);
+                    outcome = outcome.and(answer);
+                }
+            }
+        }
+        outcome
+    }
+
+    /// Asks for something that has one answer.
+    pub(super) fn get(&mut self, what: &str, question: RouteNetlinkMessage) -> Result<RouteNetlinkMessage> {
+        self.sequence = self.sequence.wrapping_add(1);
+        let mut datagram = Vec::new();
+        encode(question, NLM_F_REQUEST, self.sequence, &mut datagram);
+        self.send(&datagram, what)?;
+        loop {
+            for message in Messages(&self.receive(what)?).filter(|message| message.sequence == self.sequence) {
+                match message.kind {
+                    NLMSG_ERROR => message.answer(what)?,
+                    _ => return message.decode(what),
+                }
+            }
+        }
+    }
+
+    /// Lists all objects of a kind. Several attempts are made to get a list that no change fell into.
+    pub(super) fn dump(&mut self, what: &str, question: &RouteNetlinkMessage) -> Result<Vec<RouteNetlinkMessage>> {
+        for _ in 0..DUMP_ATTEMPTS {
+            if let Some(found) = self.dump_once(what, question)? {
+                return Ok(found);
+            }
+        }
+        Err(Error::Unsteady { what: what.to_owned() })
+    }
+
+    /// `None`: something changed halfway, some objects may be missing or there twice.
+    fn dump_once(&mut self, what: &str, question: &RouteNetlinkMessage) -> Result<Option<Vec<RouteNetlinkMessage>>> {
+        self.sequence = self.sequence.wrapping_add(1);
+        let mut datagram = Vec::new();
+        encode(question.clone(), NLM_F_REQUEST | NLM_F_DUMP, self.sequence, &mut datagram);
+        self.send(&datagram, what)?;
+        let mut found = Vec::new();
+        let mut steady = true;
+        loop {
+            for message in Messages(&self.receive(what)?).filter(|message| message.sequence == self.sequence) {
+                steady &= message.flags & NLM_F_DUMP_INTR == 0;
+                match message.kind {
+                    NLMSG_DONE => return Ok(steady.then_some(found)),
+                    NLMSG_ERROR => message.answer(what)?,
+                    _ => found.push(message.decode(what)?),
+                }
+            }
+        }
+    }
+
+    fn send(&self, datagram: &[u8], what: &str) -> Result<()> {
+        let failed = |source| Error::Transport { what: what.to_owned(), call: "send", source };
+        self.inner.send(datagram, 0).map(drop).map_err(failed)
+    }
+
+    fn receive(&self, what: &str) -> Result<Vec<u8>> {
+        let failed = |source| Error::Transport { what: what.to_owned(), call: "receive", source };
+        loop {
+            let mut datagram = Vec::with_capacity(DATAGRAM);
+            match self.inner.recv(&mut datagram, libc::MSG_TRUNC) {
+                Ok(length) if length > datagram.len() => return Err(failed(io::ErrorKind::FileTooLarge.into())),
+                Ok(_) => return Ok(datagram),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(failed(error)),
+            }
+        }
+    }
+}
+
+impl AsRawFd for Socket {
+    fn as_raw_fd(&self) -> std::os::fd::RawFd {
+        self.inner.as_raw_fd()
+    }
+}
+
+/// One `struct nlmsghdr` and what follows it.
+struct Message<'a> {
+    kind: u16,
+    flags: u16,
+    sequence: u32,
+    whole: &'a [u8],
+}
+
+impl Message<'_> {
+    fn body(&self) -> &[u8] {
+        self.whole.get(NLMSG_HEADER..).unwrap_or_default()
+    }
+
+    /// Reads a `struct nlmsgerr`: zero is an acknowledgement.
+    fn answer(&self, what: &str) -> Result<()> {
+        let code = word(self.body(), 0).map(u32::cast_signed).ok_or_else(|| short(what))?;
+        if code == 0 {
+            return Ok(());
+        }
+        let source = io::Error::from_raw_os_error(code.wrapping_neg());
+        Err(Error::Refused { what: what.to_owned(), source, hint: self.hint() })
+    }
+
+    /// The sentence in the extended acknowledgement. It follows the copy of the request, of which only the header is
+    /// there when the answer is capped.
+    fn hint(&self) -> Option<String> {
+        if self.flags & NLM_F_ACK_TLVS == 0 {
+            return None;
+        }
+        let copied = if self.flags & NLM_F_CAPPED != 0 { NLMSG_HEADER } else { word(self.body(), 4)? as usize };
+        let mut rest = self.body().get(4 + copied..)?;
+        while let (Some(length), Some(kind)) = (half(rest, 0), half(rest, 2)) {
+            if kind == NLMSGERR_ATTR_MSG {
+                let text = rest.get(4..usize::from(length))?;
+                return Some(String::from_utf8_lossy(text).trim_end_matches('\0').to_owned());
+            }
+            rest = rest.get(usize::from(length).max(4).next_multiple_of(4)..)?;
+        }
+        None
+    }
+
+    fn decode(&self, what: &str) -> Result<RouteNetlinkMessage> {
+        let mut header = netlink_packet_core::NetlinkHeader::default();
+        header.message_type = self.kind;
+        RouteNetlinkMessage::deserialize(&header, self.body())
+            .map_err(|error| Error::Decode { what: what.to_owned(), reason: error.to_string() })
+    }
+}
+
+/// The messages of one datagram.
+struct Messages<'a>(&'a [u8]);
+
+impl<'a> Iterator for Messages<'a> {
+    type Item = Message<'a>;
+
+    fn next(&mut self) -> Option<Message<'a>> {
+        let length = word(self.0, 0)? as usize;
+        let whole = self.0.get(..length).filter(|whole| whole.len() >= NLMSG_HEADER)?;
+        let message = Message { kind: half(whole, 4)?, flags: half(whole, 6)?, sequence: word(whole, 8)?, whole };
+        self.0 = self.0.get(length.next_multiple_of(4)..).unwrap_or_default();
+        Some(message)
+    }
+}
+
+fn word(bytes: &[u8], at: usize) -> Option<u32> {
+    Some(u32::from_ne_bytes(*bytes.get(at..)?.first_chunk()?))
+}
+
+fn half(bytes: &[u8], at: usize) -> Option<u16> {
+    Some(u16::from_ne_bytes(*bytes.get(at..)?.first_chunk()?))
+}
+
+fn short(what: &str) -> Error {
+    Error::Decode { what: what.to_owned(), reason: "it is too short".to_owned() }
+}

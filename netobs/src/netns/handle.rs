@@ -1,0 +1,128 @@
+use std::fmt;
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::pinned::{is_netns, pin_path};
+use super::{Error, Result};
+
+/// The inode of a network namespace in nsfs: what `ip netns identify`, `lsns` and the kernel's `ns.inum` call it.
+///
+/// Unique among the namespaces alive now; the kernel gives a number out again after its namespace is gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct NetnsInode(pub u32);
+
+impl fmt::Display for NetnsInode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// An open network namespace. It stays alive, whatever else lets go of it, for as long as this handle does.
+#[derive(Debug)]
+pub struct Netns {
+    fd: OwnedFd,
+    inode: NetnsInode,
+}
+
+impl Netns {
+    /// Opens what a user named: `host`, `pid:N`, a name under `/run/netns`, or a path (anything with a `/`).
+    pub fn open(name: &str) -> Result<Self> {
+        if name == "host" {
+            Self::host()
+        } else if let Some(pid) = name.strip_prefix("pid:") {
+            Self::of_process(pid.parse().map_err(|_| Error::NotAPid(pid.to_owned()))?)
+        } else if name.contains('/') {
+            Self::at(name)
+        } else {
+            Self::pinned(name)
+        }
+    }
+
+    /// The machine's own namespace: that of PID 1, or, where that may not be looked at, the caller's.
+    pub fn host() -> Result<Self> {
+        // Reading another process's namespace takes CAP_SYS_PTRACE over it, which a sandbox may withhold for PID 1.
+        Self::at("/proc/1/ns/net").or_else(|_| Self::own())
+    }
+
+    /// The calling thread's own namespace.
+    pub fn own() -> Result<Self> {
+        Self::at("/proc/thread-self/ns/net")
+    }
+
+    /// The namespace of a process.
+    pub fn of_process(pid: i32) -> Result<Self> {
+        Self::at(format!("/proc/{pid}/ns/net")).map_err(|error| match error {
+            Error::Open { source, .. } if source.kind() == io::ErrorKind::NotFound => Error::NoSuchProcess(pid),
+            other => other,
+        })
+    }
+
+    /// The namespace that `ip netns` knows under this name.
+    pub fn pinned(name: &str) -> Result<Self> {
+        Self::at(pin_path(name)).map_err(|error| match error {
+            Error::Open { source, .. } if source.kind() == io::ErrorKind::NotFound => {
+                Error::NoSuchName(name.to_owned())
+            }
+            other => other,
+        })
+    }
+
+    /// The namespace behind a file: a pin, or a link in `/proc/<pid>/ns`.
+    pub fn at(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        let failed = |source| Error::Open { path: path.to_owned(), source };
+        let file = File::open(path).map_err(failed)?;
+        if !is_netns(&file).map_err(failed)? {
+            return Err(Error::NotANetns(path.to_owned()));
+        }
+        Self::from_fd(file.into(), path.to_owned())
+    }
+
+    /// Takes over an open descriptor; `path` is only for errors.
+    fn from_fd(fd: OwnedFd, path: PathBuf) -> Result<Self> {
+        let file = File::from(fd);
+        let inode = file.metadata().map_err(|source| Error::Open { path: path.clone(), source })?.ino();
+        // nsfs numbers its inodes with an unsigned int (struct ns_common::inum).
+        let inode = u32::try_from(inode).map_err(|_| Error::NotANetns(path))?;
+        Ok(Self { fd: file.into(), inode: NetnsInode(inode) })
+    }
+
+    /// Its inode, by which the kernel's events name it.
+    pub fn inode(&self) -> NetnsInode {
+        self.inode
+    }
+}
+
+impl AsFd for Netns {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Error;
+    use super::Netns;
+
+    #[test]
+    fn opens_the_own_namespace_by_every_name() {
+        let own = Netns::own().unwrap();
+        assert_eq!(Netns::open(&format!("pid:{}", std::process::id())).unwrap().inode(), own.inode());
+        assert_eq!(Netns::open("/proc/self/ns/net").unwrap().inode(), own.inode());
+    }
+
+    #[test]
+    fn says_what_is_wrong_with_a_name() {
+        assert!(matches!(Netns::open("no-such-name"), Err(Error::NoSuchName(_))));
+        assert!(matches!(Netns::open("pid:x"), Err(Error::NotAPid(_))));
+        assert!(matches!(Netns::open("pid:2147483647"), Err(Error::NoSuchProcess(_))));
+        assert!(matches!(Netns::open("/proc/self/status"), Err(Error::NotANetns(_))));
+        assert!(matches!(Netns::open("/proc/self/ns/uts"), Err(Error::NotANetns(_))));
+    }
+}

@@ -1,0 +1,11 @@
+//! Network namespaces: opening one by any name a person gives it, and running code inside it.
+
+mod enter;
+mod error;
+mod handle;
+mod pinned;
+
+pub use enter::{fresh_netns, in_netns};
+pub use error::{Error, Result};
+pub use handle::{Netns, NetnsInode};
+pub use pinned::{PINS, Pinned, pin_path, pinned};
