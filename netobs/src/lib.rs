@@ -8,3 +8,4 @@ pub mod btf;
 pub mod cli;
 pub mod output;
 pub mod refusal;
+pub mod symbols;
