@@ -11,3 +11,4 @@ pub mod netlink;
 pub mod netns;
 pub mod output;
 pub mod refusal;
+pub mod symbols;

@@ -17,6 +17,8 @@ mod modules;
 mod prototype;
 mod render;
 #[cfg(test)]
+mod running;
+#[cfg(test)]
 mod tests;
 mod types;
 
