@@ -18,7 +18,9 @@ pub struct Entry {
     pub packet: u64,
     pub fingerprint: u64,
     pub head: u64,
-    /// 1 once the packet was last seen entering a stack: the next socket to send from this address sends a new packet.
+    /// Where it was seen first: namespace and device.
+    pub origin: u64,
+    /// 1 while the packet was last seen entering a stack.
     pub received: u64,
 }
 
@@ -107,10 +109,10 @@ pub struct Fingerprint {
 /// of a datagram's payload. Never 0.
 ///
 /// # Safety
-/// `extent` was taken from a live packet.
+/// `head` is a live packet's head and `network` the offset of its network header.
 #[inline(always)]
-pub unsafe fn fingerprint(extent: &Extent) -> Fingerprint {
-    let ip = (extent.head as *const u8).wrapping_add(extent.network as usize);
+pub unsafe fn fingerprint(head: u64, network: u32) -> Fingerprint {
+    let ip = (head as *const u8).wrapping_add(network as usize);
     // SAFETY: the helper behind Probed checks the address.
     let words: [u32; 2] = unsafe { Probed::read(ip, 0) };
     let first = words[0] as u8;
@@ -165,18 +167,16 @@ pub enum Identity {
 /// # Safety
 /// `skb` is a `struct sk_buff *` and `extent` its extent.
 #[inline(always)]
-pub unsafe fn identify(hook: Hook, skb: u64, owned: bool, extent: &Extent) -> (Identity, Option<Fingerprint>) {
-    let by_address = find(skb);
-    let by_head = find(extent.head);
-    if by_address.is_none() && by_head.is_none() {
-        return (Identity::Unknown, None);
-    }
-    // SAFETY: as the caller vouches.
-    let fingerprint = unsafe { fingerprint(extent) };
-    if let Some(entry) = by_address {
-        // SAFETY: a map value stays readable while the program runs.
-        let entry = unsafe { &mut *entry };
-        let sent_anew = hook.is_transmit() && owned && entry.received == 1;
+pub unsafe fn identify(hook: Hook, skb: u64, owned: bool, place: u64, extent: &Extent) -> (Identity, Option<Fingerprint>) {
+    let mut known_print = None;
+    // The two lookups are kept apart: the verifier refuses to see two pointers compared to null in one operation.
+    if let Some(entry) = find(skb) {
+        // SAFETY: as the caller vouches; a map value stays readable while the program runs.
+        let (entry, fingerprint) = unsafe { (&mut *entry, fingerprint(extent.head, extent.network)) };
+        known_print = Some(fingerprint);
+        // A packet that arrived somewhere does not leave its sender a second time: this is the next one to get the same
+        // memory, alike to the byte. A bridged packet keeps its socket, so that alone would not do.
+        let sent_anew = hook.is_transmit() && owned && entry.received == 1 && entry.origin == place;
         if entry.fingerprint == fingerprint.hash && !sent_anew {
             entry.received = u64::from(hook.is_receive());
             if entry.head != extent.head {
@@ -184,21 +184,24 @@ pub unsafe fn identify(hook: Hook, skb: u64, owned: bool, extent: &Extent) -> (I
                 entry.head = extent.head;
                 remember_head(&Entry { ..*entry });
             }
-            return (Identity::Known(entry.packet), Some(fingerprint));
+            return (Identity::Known(entry.packet), known_print);
         }
     }
-    if let Some(entry) = by_head {
+    if let Some(entry) = find(extent.head) {
         // SAFETY: as above.
-        let entry = unsafe { &*entry };
+        let (entry, fingerprint) = unsafe {
+            (&*entry, known_print.unwrap_or_else(|| fingerprint(extent.head, extent.network)))
+        };
+        known_print = Some(fingerprint);
         if entry.fingerprint == fingerprint.hash {
             // TCP sends clones of what stays in its write queue; a clone made on the way belongs to no socket.
             if !(hook.is_transmit() && owned) {
-                return (Identity::Clone { parent: entry.packet }, Some(fingerprint));
+                return (Identity::Clone { parent: entry.packet }, known_print);
             }
             if fingerprint.tcp {
-                return (Identity::Retransmission { original: entry.packet }, Some(fingerprint));
+                return (Identity::Retransmission { original: entry.packet }, known_print);
             }
         }
     }
-    (Identity::Unknown, Some(fingerprint))
+    (Identity::Unknown, known_print)
 }

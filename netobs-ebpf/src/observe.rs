@@ -29,14 +29,20 @@ pub unsafe fn observe<A: Access>(hook: Hook, skb: *const u8, location: u64, reas
         let socket: *const u8 = A::read(skb, offset!(skb_sk));
         (Extent::of::<A>(hook, skb), device, socket)
     };
-    // SAFETY: as the caller vouches.
-    let (identity, known_print) = unsafe { identity::identify(hook, skb as u64, !socket.is_null(), &extent) };
+    // SAFETY: as above.
+    let netns = unsafe { netns::<A>(device, socket) };
+    // SAFETY: as above.
+    let ifindex: u32 = if device.is_null() { 0 } else { unsafe { A::read(device, offset!(dev_ifindex)) } };
+    let place = u64::from(netns) << 32 | u64::from(ifindex);
+    // SAFETY: as above.
+    let (identity, known_print) = unsafe { identity::identify(hook, skb as u64, !socket.is_null(), place, &extent) };
 
     let mut sighting = Sighting {
         hook,
         skb,
         device,
-        netns: 0,
+        netns,
+        ifindex,
         family: 0,
         packet: 0,
         parent: 0,
@@ -61,8 +67,6 @@ pub unsafe fn observe<A: Access>(hook: Hook, skb: *const u8, location: u64, reas
         Identity::Unknown if !hook.may_be_first() => return,
         Identity::Unknown => sighting.flags |= flags::FIRST,
     }
-    // SAFETY: as above.
-    sighting.netns = unsafe { netns::<A>(device, socket) };
     if sighting.flags & flags::FIRST != 0 && sighting.parent == 0 && !meets_conditions(&sighting) {
         return;
     }
@@ -82,9 +86,9 @@ pub unsafe fn observe<A: Access>(hook: Hook, skb: *const u8, location: u64, reas
         sighting.packet = identity::new_identity(hook);
         if !hook.is_free() {
             // SAFETY: as above.
-            let fingerprint = known_print.unwrap_or_else(|| unsafe { identity::fingerprint(&extent) }).hash;
+            let fingerprint = known_print.unwrap_or_else(|| unsafe { identity::fingerprint(extent.head, extent.network) }).hash;
             let received = u64::from(hook.is_receive());
-            let entry = Entry { packet: sighting.packet, fingerprint, head: extent.head, received };
+            let entry = Entry { packet: sighting.packet, fingerprint, head: extent.head, origin: place, received };
             // A copy leaves the head to the packet that had it first.
             let remembered = if sighting.parent == 0 {
                 identity::remember(skb as u64, &entry)

@@ -39,6 +39,7 @@ pub struct Sighting {
     pub skb: *const u8,
     pub device: *const u8,
     pub netns: u32,
+    pub ifindex: u32,
     pub family: u16,
     pub packet: u64,
     pub parent: u64,
@@ -75,13 +76,8 @@ pub unsafe fn record<A: Access>(sighting: &Sighting, extent: &Extent, header: &M
         (*event).hook = sighting.hook as u8;
         (*event).packet_type = A::read_bits(skb, &LAYOUT.skb_pkt_type);
         (*event).reserved = [0; 2];
-        if device.is_null() {
-            (*event).ifindex = 0;
-            (*event).device = [0; 2];
-        } else {
-            (*event).ifindex = A::read(device, offset!(dev_ifindex));
-            (*event).device = device_name(device);
-        }
+        (*event).ifindex = sighting.ifindex;
+        (*event).device = if device.is_null() { [0; 2] } else { device_name(device) };
         let ethernet = if extent.ethernet { flags::ETHERNET } else { 0 };
         let conntrack = read_conntrack::<A>(skb, addr_of_mut!((*event).conntrack));
         (*event).flags = sighting.flags | ethernet | conntrack;

@@ -10,5 +10,6 @@ pub mod event;
 pub mod netlink;
 pub mod netns;
 pub mod output;
+pub mod probe;
 pub mod refusal;
 pub mod symbols;

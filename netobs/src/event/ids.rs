@@ -13,14 +13,6 @@ impl fmt::Display for PacketId {
     }
 }
 
-/// Inode number of a network namespace (`net.ns.inum`), what `stat -L /proc/PID/ns/net` shows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct NetnsInode(pub u32);
-
-/// Index of a device within its namespace.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Ifindex(pub u32);
-
 /// `enum skb_drop_reason`, whose numbers differ from kernel to kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct DropReason(pub u32);

@@ -7,5 +7,5 @@ mod record;
 
 pub use conntrack::{Conntrack, ConntrackLayout, Direction, State};
 pub use header::{Detail, Headers, Proto, TcpSegment, Tuple};
-pub use ids::{DeviceName, DropReason, Ifindex, NetnsInode, PacketId};
+pub use ids::{DeviceName, DropReason, PacketId};
 pub use record::{Event, Origin, decode};

@@ -4,7 +4,9 @@ use netobs_ebpf::{HEADER_BYTES, Hook, flags};
 
 use super::conntrack::{Conntrack, ConntrackLayout};
 use super::header::Headers;
-use super::ids::{DeviceName, DropReason, Ifindex, NetnsInode, PacketId};
+use super::ids::{DeviceName, DropReason, PacketId};
+use crate::netlink::Ifindex;
+use crate::netns::NetnsInode;
 
 /// How a packet came to be followed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

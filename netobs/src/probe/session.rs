@@ -9,7 +9,7 @@ use super::counters::{self, Losses};
 use super::hooks::{HOOKS, HookRow, Kind};
 use super::kernel::Kernel;
 use super::object;
-use crate::event::NetnsInode;
+use crate::netns::NetnsInode;
 use crate::refusal::Refusal;
 
 /// Which packets to follow, where they are first seen.
@@ -43,7 +43,8 @@ pub enum ProbeError {
 
 /// Attached programs. Dropping it detaches them.
 pub struct Session {
-    ebpf: Ebpf,
+    /// `None` once detached.
+    ebpf: Option<Ebpf>,
     counters: PerCpuArray<MapData, Counters>,
     probes: Vec<ProbeStatus>,
 }
@@ -62,7 +63,10 @@ impl Session {
             device: selection.device.as_deref().map_or([0; 2], device_words),
         };
         let mut ebpf = object::load(&kernel.layout, &conditions, &btf).map_err(refused)?;
-        let ring = ebpf.take_map("EVENTS").and_then(|map| RingBuf::try_from(map).ok()).ok_or(ProbeError::Map("EVENTS"))?;
+        let ring = ebpf
+            .take_map("EVENTS")
+            .and_then(|map| RingBuf::try_from(map).ok())
+            .ok_or(ProbeError::Map("EVENTS"))?;
         let counters = ebpf
             .take_map("COUNTERS")
             .and_then(|map| PerCpuArray::try_from(map).ok())
@@ -75,7 +79,7 @@ impl Session {
             };
             probes.push(ProbeStatus { row, why_not });
         }
-        Ok((Self { ebpf, counters, probes }, ring))
+        Ok((Self { ebpf: Some(ebpf), counters, probes }, ring))
     }
 
     /// What became of each hook.
@@ -92,15 +96,63 @@ impl Session {
         total
     }
 
-    /// Detaches everything and keeps only the counters.
-    pub fn detach(self) -> Detached {
-        drop(self.ebpf);
-        Detached { counters: self.counters, probes: self.probes }
+    /// Detaches everything. Counters can still be read.
+    pub fn detach(&mut self) {
+        self.ebpf = None;
     }
 }
 
-/// What is left of a [`Session`] once nothing can be recorded any more.
-pub struct Detached {
-    counters: PerCpuArray<MapData, Counters>,
-    probes: Vec<ProbeStatus>,
+fn attach_tracepoint(ebpf: &mut Ebpf, kernel: &Kernel, row: &HookRow, btf: &Btf) -> Result<(), String> {
+    if !kernel.has_tracepoint(row.name) {
+        return Err("this kernel has no such tracepoint".into());
+    }
+    let program: &mut BtfTracePoint = ebpf
+        .program_mut(row.name)
+        .and_then(|program| program.try_into().ok())
+        .ok_or("the eBPF object has no such program")?;
+    program.load(row.name, btf).map_err(|error| one_line(&error))?;
+    program.attach().map_err(|error| one_line(&error))?;
+    Ok(())
+}
+
+/// A verifier log has thousands of lines; the last that says something is the reason.
+fn one_line(error: &ProgramError) -> String {
+    match error {
+        ProgramError::LoadError { io_error, verifier_log } => {
+            let log = verifier_log.to_string(); if std::env::var_os("VLOG").is_some() { eprintln!("{}", log.lines().rev().take(25).collect::<Vec<_>>().into_iter().rev().collect::<Vec<_>>().join("\n")); }
+            let reason = log.lines().rev().find(|line| !line.is_empty() && !line.starts_with("processed "));
+            format!("the kernel refused the program: {io_error}{}", reason.map(|r| format!(": {r}")).unwrap_or_default())
+        }
+        other => {
+            let mut text = other.to_string();
+            let mut source = std::error::Error::source(other);
+            while let Some(cause) = source {
+                text = format!("{text}: {cause}");
+                source = cause.source();
+            }
+            text
+        }
+    }
+}
+
+fn refused(error: aya::EbpfError) -> anyhow::Error {
+    let text = format!("{:#}", anyhow::Error::new(error));
+    // Without CAP_BPF the first map cannot be made.
+    if text.contains("EPERM") || text.contains("Operation not permitted") {
+        return Refusal::NotPermitted(format!("not permitted to load eBPF programs; run as root ({text})")).into();
+    }
+    ProbeError::Load(text).into()
+}
+
+/// A device name as the kernel keeps it: padded with zero bytes.
+fn device_words(name: &str) -> [u64; 2] {
+    let mut words = [0; 2];
+    for (word, chunk) in words.iter_mut().zip(name.as_bytes().chunks(8)) {
+        let mut bytes = [0; 8];
+        for (byte, value) in bytes.iter_mut().zip(chunk) {
+            *byte = *value;
+        }
+        *word = u64::from_ne_bytes(bytes);
+    }
+    words
 }
