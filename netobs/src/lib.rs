@@ -7,9 +7,12 @@
 pub mod btf;
 pub mod cli;
 pub mod event;
+pub mod journey;
 pub mod netlink;
 pub mod netns;
 pub mod output;
 pub mod probe;
 pub mod refusal;
+pub mod state;
 pub mod symbols;
+pub mod trace;

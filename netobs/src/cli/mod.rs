@@ -1,5 +1,8 @@
 //! Arguments, exit statuses, and nothing else: each subcommand's file wires the library together.
 
+mod duration;
+mod trace;
+
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -16,7 +19,9 @@ struct Arguments {
 }
 
 #[derive(Subcommand)]
-enum Command {}
+enum Command {
+    Trace(trace::TraceArguments),
+}
 
 /// Parses the command line, runs the subcommand and turns its result into the contract's exit status.
 pub fn run() -> ExitCode {
@@ -28,7 +33,9 @@ pub fn run() -> ExitCode {
             return ExitCode::from(if error.use_stderr() { 2 } else { 0 });
         }
     };
-    let result: anyhow::Result<ExitCode> = match arguments.command {};
+    let result: anyhow::Result<ExitCode> = match arguments.command {
+        Command::Trace(arguments) => trace::run(arguments),
+    };
     result.unwrap_or_else(|error| {
         eprintln!("netobs: {}", printable(&format!("{error:#}")));
         status_of(&error)

@@ -1,5 +1,15 @@
 //! What people and programs read: text, JSON, and how strangers' strings are made safe to print.
 
 mod escape;
+mod format;
+mod record;
+mod style;
+mod text;
+mod writer;
 
 pub use escape::printable;
+pub use format::Format;
+pub use record::{ConntrackRecord, DropRecord, EndRecord, HopRecord, NatRecord, PacketRecord, TupleRecord};
+pub use record::{LostRecord, ProbeRecord, SummaryRecord};
+pub use style::Style;
+pub use writer::{Closed, Writer};

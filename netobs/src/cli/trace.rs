@@ -1,0 +1,171 @@
+//! `netobs trace`
+
+use std::ffi::OsString;
+use std::process::{ExitCode, Stdio};
+use std::time::Duration;
+
+use anyhow::Context;
+use clap::Args;
+use tokio::process::{Child, Command};
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::netns::Netns;
+use crate::output::{Format, Writer, printable};
+use crate::probe::{Kernel, Selection, Session};
+use crate::refusal::Refusal;
+use crate::state::Namespaces;
+use crate::trace::{Limits, Stop, Trace};
+
+/// After a signal, the longest the last lines may take: whoever reads our output may have stopped reading.
+const LAST_WORDS: Duration = Duration::from_millis(800);
+
+/// Follow packets hop by hop, across every namespace of this machine.
+#[derive(Args)]
+pub struct TraceArguments {
+    /// Which packets to follow, in pcap-filter syntax: icmp and host 10.40.0.3. All by default.
+    #[arg(value_name = "FILTER")]
+    filter: Vec<String>,
+    /// Follow packets first seen in this namespace: a name under /run/netns, pid:N, or host.
+    #[arg(long, value_name = "N")]
+    netns: Option<String>,
+    /// Follow packets first seen on a device of this name.
+    #[arg(long, value_name = "D")]
+    device: Option<String>,
+    /// Print only packets that were dropped.
+    #[arg(long)]
+    drops: bool,
+    /// Stop after this many packets.
+    #[arg(long, value_name = "N")]
+    count: Option<u64>,
+    /// Stop after this long: 5s, 500ms, 2m.
+    #[arg(long, value_name = "TIME", value_parser = super::duration::parse)]
+    duration: Option<Duration>,
+    /// Text for people, or JSON lines.
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+    /// Run this command once everything is attached, and stop when it has ended. Its output goes to standard error.
+    #[arg(last = true, value_name = "COMMAND")]
+    command: Vec<OsString>,
+}
+
+/// Runs the trace.
+pub fn run(arguments: TraceArguments) -> anyhow::Result<ExitCode> {
+    let selection = Selection {
+        netns: arguments.netns.as_deref().map(Netns::open).transpose()?.map(|netns| netns.inode()),
+        device: arguments.device.clone(),
+    };
+    let kernel = Kernel::read().map_err(|error| Refusal::NotPermitted(error.to_string()))?;
+    let attached = Session::attach(&kernel, &selection)?;
+    let limits = Limits { count: arguments.count, drops_only: arguments.drops };
+    let trace = Trace::new(&kernel, Namespaces::new(), attached, Writer::stdout(arguments.format), limits);
+
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("start the runtime")?;
+    let stop = Stop::default();
+    let (mut writer, mut summary, command_status) = std::thread::scope(|scope| {
+        let (ended, mut reader_ended) = tokio::sync::oneshot::channel();
+        let reader = scope.spawn({
+            let stop = stop.clone();
+            move || {
+                let result = trace.run(&stop);
+                let _ = ended.send(());
+                result
+            }
+        });
+        let status = runtime.block_on(conduct(&arguments, &stop, &mut reader_ended));
+        if status.is_err() {
+            stop.now();
+        }
+        let result = reader.join().map_err(|_| anyhow::anyhow!("the reader of events died"))?;
+        let (status, (writer, summary)) = (status?, result?);
+        anyhow::Ok((writer, summary, status))
+    })?;
+    summary.command_status = command_status;
+    writer.summary(&summary)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Starts COMMAND and waits for whatever ends the trace. Returns COMMAND's exit status.
+async fn conduct(
+    arguments: &TraceArguments,
+    stop: &Stop,
+    reader_ended: &mut tokio::sync::oneshot::Receiver<()>,
+) -> anyhow::Result<Option<i32>> {
+    let mut interrupt = signal(SignalKind::interrupt()).context("listen for SIGINT")?;
+    let mut terminate = signal(SignalKind::terminate()).context("listen for SIGTERM")?;
+    let mut command = spawn(&arguments.command)?;
+    if command.is_none() {
+        eprintln!("tracing: {}", describe(arguments));
+    }
+    let mut status = None;
+    tokio::select! {
+        ended = wait(&mut command) => {
+            let ended = ended.context("wait for COMMAND")?;
+            status = ended.code();
+            if !ended.success() {
+                eprintln!("netobs: COMMAND ended with {ended}");
+            }
+            stop.after_last_packets();
+        }
+        () = sleep(arguments.duration) => stop.now(),
+        _ = interrupt.recv() => stop.now(),
+        _ = terminate.recv() => stop.now(),
+        _ = &mut *reader_ended => return Ok(status),
+    }
+    // The reader may be stuck on an output that nobody reads. Leaving detaches everything all the same.
+    tokio::select! {
+        _ = reader_ended => {}
+        () = tokio::time::sleep(LAST_WORDS) => {
+            eprintln!("netobs: standard output is not being read; ending without a summary");
+            std::process::exit(1);
+        }
+    }
+    Ok(status)
+}
+
+fn spawn(command: &[OsString]) -> anyhow::Result<Option<Child>> {
+    let Some((program, arguments)) = command.split_first() else { return Ok(None) };
+    let child = Command::new(program)
+        .args(arguments)
+        // Standard output carries records only.
+        .stdout(Stdio::from(std::os::fd::OwnedFd::from(stderr_copy()?)))
+        .kill_on_drop(true)
+        .spawn()
+        .with_context(|| format!("cannot run COMMAND {}", printable(&program.to_string_lossy())))?;
+    Ok(Some(child))
+}
+
+fn stderr_copy() -> anyhow::Result<std::fs::File> {
+    use std::os::fd::AsFd;
+    let copy = std::io::stderr().as_fd().try_clone_to_owned().context("copy standard error for COMMAND")?;
+    Ok(copy.into())
+}
+
+async fn wait(command: &mut Option<Child>) -> std::io::Result<std::process::ExitStatus> {
+    match command {
+        Some(child) => child.wait().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn sleep(duration: Option<Duration>) {
+    match duration {
+        Some(duration) => tokio::time::sleep(duration).await,
+        None => std::future::pending().await,
+    }
+}
+
+fn describe(arguments: &TraceArguments) -> String {
+    let mut text = if arguments.filter.is_empty() {
+        "every packet".to_owned()
+    } else {
+        format!("packets that match `{}`", printable(&arguments.filter.join(" ")))
+    };
+    if let Some(netns) = &arguments.netns {
+        text.push_str(&format!(" in {}", printable(netns)));
+    }
+    if let Some(device) = &arguments.device {
+        text.push_str(&format!(" on {}", printable(device)));
+    }
+    text.push_str("; Ctrl-C ends it");
+    text
+}

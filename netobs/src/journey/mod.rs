@@ -1,0 +1,82 @@
+//! From events to journeys: one packet's hops in order, what was rewritten on the way, and how it ended.
+
+mod nat;
+mod outcome;
+mod tracker;
+
+use netobs_ebpf::Hook;
+
+pub use nat::{Rewrite, RewriteKind};
+pub use outcome::{Ending, Outcome, judge};
+pub use tracker::Tracker;
+
+use crate::event::{Conntrack, DeviceName, DropReason, Headers, Origin, PacketId};
+use crate::netlink::Ifindex;
+use crate::netns::NetnsInode;
+
+/// One packet at one place.
+#[derive(Clone, Debug)]
+pub struct Hop {
+    /// `CLOCK_MONOTONIC`, nanoseconds.
+    pub time: u64,
+    /// Where in the kernel.
+    pub hook: Hook,
+    /// Namespace of the device.
+    pub netns: Option<NetnsInode>,
+    /// The device's index there.
+    pub ifindex: Option<Ifindex>,
+    /// The device's name at that moment.
+    pub device: Option<DeviceName>,
+    /// Bytes, Ethernet header included where there is one.
+    pub length: u32,
+    /// Addresses and ports as they were here.
+    pub headers: Headers,
+    /// The conntrack entry it carried here.
+    pub conntrack: Option<Box<Conntrack>>,
+}
+
+/// The kernel threw the packet away.
+#[derive(Clone, Debug)]
+pub struct Drop {
+    /// `CLOCK_MONOTONIC`, nanoseconds.
+    pub time: u64,
+    /// The kernel's number for why.
+    pub reason: DropReason,
+    /// Return address of the call that freed it.
+    pub location: Option<u64>,
+    /// Namespace of the packet's device or socket.
+    pub netns: Option<NetnsInode>,
+    /// The packet's device.
+    pub device: Option<DeviceName>,
+    /// Address family of the socket that owned it.
+    pub family: Option<u16>,
+}
+
+/// One packet, from where it was first seen to its end.
+#[derive(Clone, Debug)]
+pub struct Journey {
+    /// Its identity.
+    pub packet: PacketId,
+    /// How it came to be followed.
+    pub origin: Origin,
+    /// Time of its first event.
+    pub started: u64,
+    /// Bytes when first seen.
+    pub length: u32,
+    /// What it was when first seen.
+    pub headers: Headers,
+    /// Where it was seen, in order.
+    pub hops: Vec<Hop>,
+    /// What NAT made of it, in order.
+    pub rewrites: Vec<Rewrite>,
+    /// How many copies of it are packets of their own.
+    pub copies: u32,
+    /// A socket took it: when, and through which hook that is known.
+    pub taken: Option<(u64, Hook)>,
+    /// Freed after use: when, and the address it was freed from.
+    pub consumed: Option<(u64, Option<u64>)>,
+    /// Thrown away.
+    pub dropped: Option<Drop>,
+    /// Time of its last event.
+    pub last: u64,
+}

@@ -1,0 +1,87 @@
+//! How a packet's journey ended, by what was seen and by what was not.
+
+use netobs_ebpf::Hook;
+
+use super::{Hop, Journey};
+
+/// How it ended, in the contract's words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Outcome {
+    /// A socket took it, or the kernel itself (ICMP, ARP).
+    Delivered,
+    /// The kernel threw it away.
+    Dropped,
+    /// It left through a device whose other end is not on this machine.
+    Left,
+    /// Only copies of it went on.
+    ClonedAway,
+    /// What was seen does not tell.
+    Unknown,
+}
+
+impl Outcome {
+    /// The name used in JSON.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Delivered => "delivered",
+            Self::Dropped => "dropped",
+            Self::Left => "left",
+            Self::ClonedAway => "cloned-away",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+/// What of the machine's state the end of a journey depends on.
+pub trait Ending {
+    /// Whether the hop's namespace has the packet's destination address; `None` if that cannot be told.
+    fn is_local(&mut self, hop: &Hop) -> Option<bool>;
+    /// Whether the hop's device leads off this machine.
+    fn is_hardware(&mut self, hop: &Hop) -> Option<bool>;
+    /// The kernel's name of a drop reason.
+    fn is_queue_purge(&mut self, journey: &Journey) -> bool;
+    /// Whether the packet was freed by the bridge after it had sent copies on.
+    fn is_bridge(&mut self, location: Option<u64>) -> bool;
+    /// Events were lost while the packet was under way, so that absence proves nothing.
+    fn lost_events(&mut self) -> bool;
+}
+
+const AF_INET: u16 = libc::AF_INET as u16;
+const AF_INET6: u16 = libc::AF_INET6 as u16;
+
+/// Judges a journey that has ended, or of which nothing more was heard.
+pub fn judge(journey: &Journey, state: &mut impl Ending) -> Outcome {
+    if journey.taken.is_some() {
+        return Outcome::Delivered;
+    }
+    let last = journey.hops.last();
+    let arrived = last.is_some_and(|hop| hop.hook == Hook::NetifReceiveSkb);
+    if let Some(drop) = &journey.dropped {
+        // A socket that closes throws away what it had taken and nobody read, a FIN for one.
+        let owned = matches!(drop.family, Some(AF_INET | AF_INET6));
+        let was_taken = arrived && owned && state.is_queue_purge(journey);
+        return if was_taken { Outcome::Delivered } else { Outcome::Dropped };
+    }
+    let Some(last) = last else { return Outcome::Unknown };
+    let off_the_machine = last.hook.is_transmit() && state.is_hardware(last) == Some(true);
+    if let Some((_, location)) = journey.consumed {
+        if off_the_machine {
+            return Outcome::Left;
+        }
+        if journey.copies > 0 && (last.hook.is_transmit() || state.is_bridge(location)) {
+            return Outcome::ClonedAway;
+        }
+        return if arrived { Outcome::Delivered } else { Outcome::Unknown };
+    }
+    // TCP frees most of what it takes without a word, and since 6.18 so does UDP.
+    if state.lost_events() {
+        return Outcome::Unknown;
+    }
+    if off_the_machine {
+        return Outcome::Left;
+    }
+    match state.is_local(last) {
+        Some(true) if arrived => Outcome::Delivered,
+        _ => Outcome::Unknown,
+    }
+}

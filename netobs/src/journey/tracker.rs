@@ -1,0 +1,181 @@
+//! Joins events to journeys, and decides when a journey is over.
+
+use std::collections::{HashMap, VecDeque};
+
+use netobs_ebpf::Hook;
+
+use super::{Drop, Hop, Journey, nat};
+use crate::event::{Event, Origin, PacketId};
+
+/// A journey that ended may still get one event: the copy that a raw socket held is freed when it is read.
+const SETTLE: u64 = 20_000_000;
+/// A journey of which nothing is heard for so long is over.
+const QUIET: u64 = 300_000_000;
+/// Open journeys are bounded: at about 2 KiB each these are 32 MiB.
+const OPEN: usize = 16_384;
+const AF_PACKET: u16 = libc::AF_PACKET as u16;
+
+/// Open journeys, by packet.
+#[derive(Debug, Default)]
+pub struct Tracker {
+    open: HashMap<PacketId, Journey>,
+    /// Ended, in the order they ended: when to hand them out.
+    ended: VecDeque<(u64, PacketId)>,
+    /// Under way, oldest first: when to ask whether anything was heard of them.
+    waiting: VecDeque<(u64, PacketId)>,
+    early: u64,
+}
+
+impl Tracker {
+    /// Takes one event in.
+    pub fn push(&mut self, event: &Event) {
+        if let Some(Origin::Clone(parent)) = event.origin
+            && let Some(parent) = self.open.get_mut(&parent)
+        {
+            parent.copies += 1;
+        }
+        let journey = match self.open.get_mut(&event.packet) {
+            Some(journey) => journey,
+            None => {
+                // Something more about a packet that was handed out already: only a drop is news.
+                let over = event.origin.is_none();
+                if over && (event.is_copy || event.hook != Hook::KfreeSkb) {
+                    return;
+                }
+                self.waiting.push_back((event.time + QUIET, event.packet));
+                self.open.entry(event.packet).or_insert(Journey::begin(event))
+            }
+        };
+        journey.last = journey.last.max(event.time);
+        let was_over = journey.is_over();
+        journey.take(event);
+        if journey.is_over() && !was_over {
+            self.ended.push_back((event.time + SETTLE, event.packet));
+        }
+    }
+
+    /// Journeys that are over at `now` (`CLOCK_MONOTONIC`, nanoseconds).
+    pub fn finished(&mut self, now: u64) -> Vec<Journey> {
+        let mut finished = Vec::new();
+        while let Some((due, packet)) = self.ended.front().copied() {
+            if due > now {
+                break;
+            }
+            self.ended.pop_front();
+            finished.extend(self.open.remove(&packet));
+        }
+        while let Some((due, packet)) = self.waiting.front().copied() {
+            let crowded = self.open.len() > OPEN;
+            if due > now && !crowded {
+                break;
+            }
+            self.waiting.pop_front();
+            let Some(journey) = self.open.get(&packet) else { continue };
+            if journey.is_over() {
+                continue;
+            }
+            let heard_until = journey.last + QUIET;
+            if heard_until > now && !crowded {
+                self.waiting.push_back((heard_until, packet));
+                // The queue stays in order of time but for this entry, which is looked at in its turn.
+                continue;
+            }
+            self.early += u64::from(heard_until > now);
+            finished.extend(self.open.remove(&packet));
+        }
+        finished.sort_by_key(|journey| journey.started);
+        finished
+    }
+
+    /// All journeys that are left, whatever state they are in.
+    pub fn drain(&mut self) -> Vec<Journey> {
+        let mut rest: Vec<_> = self.open.drain().map(|(_, journey)| journey).collect();
+        rest.sort_by_key(|journey| journey.started);
+        self.ended.clear();
+        self.waiting.clear();
+        rest
+    }
+
+    /// Whether nothing is under way.
+    pub fn is_empty(&self) -> bool {
+        self.open.is_empty()
+    }
+
+    /// Journeys handed out before they were over, since too many were open at once.
+    pub fn cut_short(&self) -> u64 {
+        self.early
+    }
+}
+
+impl Journey {
+    fn begin(event: &Event) -> Self {
+        Self {
+            packet: event.packet,
+            origin: event.origin.unwrap_or(Origin::Matched),
+            started: event.time,
+            length: event.length,
+            headers: event.headers,
+            hops: Vec::with_capacity(10),
+            rewrites: Vec::new(),
+            copies: 0,
+            taken: None,
+            consumed: None,
+            dropped: None,
+            last: event.time,
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        self.taken.is_some() || self.consumed.is_some() || self.dropped.is_some()
+    }
+
+    fn take(&mut self, event: &Event) {
+        match event.hook {
+            Hook::SkbCopyDatagram | Hook::TcpProbe => {
+                // A packet socket (tcpdump) reads a copy of everything; that delivers nothing.
+                if event.family != Some(AF_PACKET) {
+                    self.taken.get_or_insert((event.time, event.hook));
+                }
+            }
+            Hook::ConsumeSkb | Hook::KfreeSkb if event.is_copy => {}
+            Hook::ConsumeSkb => self.consumed = Some((event.time, event.location)),
+            Hook::KfreeSkb => self.dropped = event.reason.map(|reason| Drop::of(event, reason)),
+            Hook::NetDevQueue
+            | Hook::NetDevStartXmit
+            | Hook::NetifRx
+            | Hook::NetifReceiveSkb
+            | Hook::TcIngress
+            | Hook::TcEgress => self.pass(event),
+        }
+    }
+
+    fn pass(&mut self, event: &Event) {
+        let hop = Hop {
+            time: event.time,
+            hook: event.hook,
+            netns: event.netns,
+            ifindex: event.ifindex,
+            device: event.device,
+            length: event.length,
+            headers: event.headers,
+            conntrack: event.conntrack.map(Box::new),
+        };
+        if let Some(earlier) = self.hops.last() {
+            self.rewrites.extend(nat::between(earlier, &hop, self.hops.len()));
+        }
+        self.hops.push(hop);
+    }
+}
+
+impl Drop {
+    fn of(event: &Event, reason: crate::event::DropReason) -> Self {
+        Self {
+            time: event.time,
+            reason,
+            location: event.location,
+            netns: event.netns,
+            device: event.device,
+            family: event.family,
+        }
+    }
+}

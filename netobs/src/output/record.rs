@@ -1,0 +1,196 @@
+//! The records of the contract: what JSON shows as it stands, and what text is made of.
+//!
+//! A field that is not known is `null`, never left out, never guessed.
+
+use serde::Serialize;
+
+/// Source and destination.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct TupleRecord {
+    /// Source address.
+    pub src: Option<String>,
+    /// Destination address.
+    pub dst: Option<String>,
+    /// Source port.
+    pub sport: Option<u16>,
+    /// Destination port.
+    pub dport: Option<u16>,
+}
+
+/// The conntrack entry at a hop.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ConntrackRecord {
+    /// `new`, `established`, `related`, `untracked`.
+    pub state: Option<&'static str>,
+    /// `original` or `reply`.
+    pub direction: Option<&'static str>,
+    /// Tuple of the direction the flow began in.
+    pub orig: Option<TupleRecord>,
+    /// Tuple the answer is expected to have.
+    pub reply: Option<TupleRecord>,
+    /// Conntrack zone.
+    pub zone: u16,
+    /// Conntrack mark.
+    pub mark: u32,
+}
+
+/// One hop.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct HopRecord {
+    /// Nanoseconds since the packet was first seen.
+    pub offset_ns: u64,
+    /// The namespace's name.
+    pub netns: Option<String>,
+    /// The namespace's inode number.
+    pub netns_inode: Option<u32>,
+    /// The device's name at that moment.
+    pub device: Option<String>,
+    /// The device's index in its namespace.
+    pub ifindex: Option<u32>,
+    /// Name of the hook.
+    pub hook: &'static str,
+    /// Bytes, Ethernet header included where there is one.
+    pub length: u32,
+    /// Addresses and ports here.
+    pub tuple: TupleRecord,
+    /// The conntrack entry carried here.
+    pub ct: Option<ConntrackRecord>,
+}
+
+/// One NAT rewrite.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct NatRecord {
+    /// `snat`, `dnat`, or for a reply `un-snat`, `un-dnat`.
+    pub kind: &'static str,
+    /// Where.
+    pub netns: Option<String>,
+    /// The netfilter hook.
+    pub hook: Option<&'static str>,
+    /// Tuple before.
+    pub before: TupleRecord,
+    /// Tuple after.
+    pub after: TupleRecord,
+    /// Index of the first hop with the new tuple.
+    pub before_hop: usize,
+}
+
+/// Why a packet was dropped.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct DropRecord {
+    /// The running kernel's name, without its prefix.
+    pub reason: Option<String>,
+    /// The running kernel's number.
+    pub reason_number: u32,
+    /// The function that dropped it.
+    pub function: Option<String>,
+    /// Where.
+    pub netns: Option<String>,
+    /// The packet's device.
+    pub device: Option<String>,
+    /// The netfilter hook, where one is known to have dropped it.
+    pub hook: Option<&'static str>,
+    /// The rule, where one is known to have dropped it.
+    pub rule: Option<String>,
+    /// Nanoseconds since the packet was first seen.
+    pub offset_ns: u64,
+    /// `false` for drops that healthy networks have too.
+    pub fault: Option<bool>,
+    /// What happened, in a sentence.
+    pub explanation: &'static str,
+    /// What usually causes it.
+    #[serde(skip)]
+    pub causes: &'static [&'static str],
+    /// What to look at.
+    pub look: &'static [&'static str],
+}
+
+/// How the packet came to its end.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct EndRecord {
+    /// Nanoseconds since the packet was first seen.
+    pub offset_ns: u64,
+    /// The function that took or freed it.
+    pub function: Option<String>,
+    /// Name of the last namespace it was seen in.
+    pub netns: Option<String>,
+}
+
+/// One packet.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct PacketRecord {
+    /// Always `packet`.
+    #[serde(rename = "type")]
+    pub kind: &'static str,
+    /// Unique within one run.
+    pub id: String,
+    /// The packet this one was made from.
+    pub parent: Option<String>,
+    /// How: `clone` or `retransmission`.
+    pub relation: Option<&'static str>,
+    /// When it was first seen, RFC 3339.
+    pub time: String,
+    /// Protocol by pcap-filter's name.
+    pub proto: String,
+    /// A few words on it: TCP flags, an echo's sequence number.
+    pub info: Option<String>,
+    /// Bytes when first seen.
+    pub length: u32,
+    /// Addresses and ports when first seen.
+    pub tuple: TupleRecord,
+    /// Where it was seen.
+    pub hops: Vec<HopRecord>,
+    /// What NAT made of it.
+    pub nat: Vec<NatRecord>,
+    /// `delivered`, `dropped`, `left`, `cloned-away`, `unknown`.
+    pub outcome: &'static str,
+    /// Set if it was dropped.
+    pub drop: Option<DropRecord>,
+    /// Set if its end was seen.
+    pub end: Option<EndRecord>,
+}
+
+/// What was lost.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct LostRecord {
+    /// Events the ring buffer had no room for.
+    pub ring: u64,
+    /// Packets that matched but were not followed, since the machine had more of them than could be recorded.
+    pub tracking: u64,
+    /// Packets printed before they had ended, since too many were under way at once.
+    pub cut_short: u64,
+}
+
+/// One hook.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ProbeRecord {
+    /// Its name.
+    pub name: String,
+    /// Program kind.
+    pub kind: &'static str,
+    /// Whether it was attached.
+    pub attached: bool,
+    /// The reason if not.
+    pub why_not: Option<String>,
+}
+
+/// The end of a trace.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct SummaryRecord {
+    /// Always `summary`.
+    #[serde(rename = "type")]
+    pub kind: &'static str,
+    /// Packets printed.
+    pub packets: u64,
+    /// Packets by outcome, in the order of the contract.
+    pub outcomes: Vec<(&'static str, u64)>,
+    /// Events the kernel emitted: decoded + lost in the ring, exactly.
+    pub events: u64,
+    /// Events read and understood.
+    pub decoded: u64,
+    /// What was lost.
+    pub lost: LostRecord,
+    /// Every hook.
+    pub probes: Vec<ProbeRecord>,
+    /// Exit status of COMMAND, if one was run: `null` if a signal ended it.
+    pub command_status: Option<i32>,
+}

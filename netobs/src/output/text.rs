@@ -1,0 +1,206 @@
+//! A packet as a person reads it: one block, a line per hop, at most 100 columns.
+
+use std::io::{self, Write};
+
+use super::record::{DropRecord, HopRecord, NatRecord, PacketRecord, SummaryRecord, TupleRecord};
+use super::{Style, printable};
+
+/// Columns a text line may take.
+const WIDTH: usize = 100;
+/// Longest namespace name shown whole.
+const NETNS: usize = 24;
+/// Indent of what belongs to a hop line's right part.
+const INDENT: &str = "                ";
+
+/// Prints a packet.
+pub(super) fn packet(out: &mut impl Write, packet: &PacketRecord, style: Style) -> io::Result<()> {
+    writeln!(out, "{}", style.strong(&heading(packet)))?;
+    if let (Some(relation), Some(parent)) = (packet.relation, &packet.parent) {
+        writeln!(out, "{INDENT}{}", style.faint(&format!("{relation} of {parent}")))?;
+    }
+    let netns_width = width(packet.hops.iter().map(|hop| netns_of(hop).chars().count()));
+    let device_width = width(packet.hops.iter().map(|hop| device_of(hop).chars().count()));
+    let hook_width = width(packet.hops.iter().map(|hop| hop.hook.len()));
+    let mut state = None;
+    for (index, hop) in packet.hops.iter().enumerate() {
+        for nat in packet.nat.iter().filter(|nat| nat.before_hop == index) {
+            writeln!(out, "{INDENT}{}", style.change(&rewrite(nat)))?;
+        }
+        let now = hop.ct.as_ref().and_then(|ct| ct.state);
+        let note = if now.is_some() && now != state { format!("  ct {}", now.unwrap_or_default()) } else { String::new() };
+        state = now.or(state);
+        let line = format!(
+            "{}  {:netns_width$}  {:device_width$}  {:hook_width$}",
+            offset(hop.offset_ns),
+            netns_of(hop),
+            device_of(hop),
+            hop.hook
+        );
+        writeln!(out, "{}{}", if note.is_empty() { line.trim_end() } else { &line }, style.faint(&note))?;
+    }
+    ending(out, packet, style)?;
+    writeln!(out)
+}
+
+/// `12:00:00.123456 icmp 10.40.0.2 → 10.40.0.3, echo request seq 1, 98 bytes  [1.0.6]`
+fn heading(packet: &PacketRecord) -> String {
+    // RFC 3339 has the time of day behind the T, and a time zone we always print as Z.
+    let time = packet.time.split_once('T').map_or("", |(_, time)| time);
+    let time = time.get(..15).unwrap_or(time);
+    let info = packet.info.as_ref().map(|info| format!(", {info}")).unwrap_or_default();
+    format!("{time} {} {}{info}, {} bytes  [{}]", packet.proto, path(&packet.tuple), packet.length, packet.id)
+}
+
+fn ending(out: &mut impl Write, packet: &PacketRecord, style: Style) -> io::Result<()> {
+    if let Some(drop) = &packet.drop {
+        return dropped(out, drop, style);
+    }
+    let end = packet.end.as_ref();
+    let at = end.map_or_else(|| INDENT.get(..14).unwrap_or_default().to_owned(), |end| offset(end.offset_ns));
+    let by = end.and_then(|end| end.function.as_ref()).map(|name| format!(" ({})", printable(name))).unwrap_or_default();
+    let last = packet.hops.last();
+    let place = last.map(|hop| format!(" in {}", netns_of(hop))).unwrap_or_default();
+    let line = match packet.outcome {
+        "delivered" => style.good(&format!("delivered{place}{by}")),
+        "left" => {
+            let device = last.map(device_of).unwrap_or_default();
+            style.good(&format!("left this machine through {device}{place}"))
+        }
+        "cloned-away" => format!("only its copies went on{place}{by}"),
+        _ => style.change(&format!("no more seen of it{place}{by}")),
+    };
+    writeln!(out, "{at}  {line}")
+}
+
+fn dropped(out: &mut impl Write, drop: &DropRecord, style: Style) -> io::Result<()> {
+    let reason = drop.reason.clone().unwrap_or_else(|| format!("reason {}", drop.reason_number));
+    let named = |label: &str, name: &Option<String>| {
+        name.as_ref().map(|name| format!(" {label} {}", printable(name))).unwrap_or_default()
+    };
+    let place = format!("{}{}{}", named("in", &drop.netns), named("on", &drop.device), named("by", &drop.function));
+    let line = format!("dropped{place}: {reason}");
+    let line = if drop.fault == Some(false) { style.faint(&line) } else { style.bad(&line) };
+    writeln!(out, "{}  {line}", offset(drop.offset_ns))?;
+    for line in wrap(drop.explanation, WIDTH - INDENT.len()) {
+        writeln!(out, "{INDENT}{line}")?;
+    }
+    if drop.fault != Some(false) {
+        if !drop.causes.is_empty() {
+            for line in wrap(&format!("Usually: {}.", drop.causes.join("; ")), WIDTH - INDENT.len()) {
+                writeln!(out, "{INDENT}{line}")?;
+            }
+        }
+        for look in drop.look {
+            writeln!(out, "{INDENT}{}", style.faint(&format!("look at: {look}")))?;
+        }
+    }
+    Ok(())
+}
+
+fn rewrite(nat: &NatRecord) -> String {
+    let place = nat.netns.as_ref().map(|netns| format!(" in {}", printable(netns))).unwrap_or_default();
+    let hook = nat.hook.map(|hook| format!(" at {hook}")).unwrap_or_default();
+    let source = matches!(nat.kind, "snat" | "un-dnat");
+    let end = |tuple: &TupleRecord| {
+        if source { endpoint(tuple.src.as_deref(), tuple.sport) } else { endpoint(tuple.dst.as_deref(), tuple.dport) }
+    };
+    let what = if source { "source" } else { "destination" };
+    format!("{} {what} {} ⇒ {}{place}{hook}", nat.kind, end(&nat.before), end(&nat.after))
+}
+
+/// Prints the summary.
+pub(super) fn summary(out: &mut impl Write, summary: &SummaryRecord, style: Style) -> io::Result<()> {
+    let outcomes: Vec<_> =
+        summary.outcomes.iter().filter(|(_, count)| *count > 0).map(|(name, count)| format!("{count} {name}")).collect();
+    let outcomes = if outcomes.is_empty() { String::new() } else { format!(" ({})", outcomes.join(", ")) };
+    let lost = summary.lost;
+    writeln!(
+        out,
+        "{}{outcomes}, {}, {}.",
+        count(summary.packets, "packet"),
+        count(summary.events, "event"),
+        if lost.ring == 0 { "none lost".to_owned() } else { style.bad(&format!("{} lost", lost.ring)) }
+    )?;
+    if lost.tracking > 0 {
+        let line = format!("{} not followed: there were more than could be recorded.", count(lost.tracking, "more packet"));
+        writeln!(out, "{}", style.change(&line))?;
+    }
+    if lost.cut_short > 0 {
+        writeln!(out, "{} printed before the end was known.", count(lost.cut_short, "packet"))?;
+    }
+    let attached = summary.probes.iter().filter(|probe| probe.attached).count();
+    if attached == summary.probes.len() {
+        writeln!(out, "All {attached} probes were attached.")?;
+    } else {
+        writeln!(out, "{attached} of {} probes were attached:", summary.probes.len())?;
+        for probe in summary.probes.iter().filter(|probe| !probe.attached) {
+            let why = probe.why_not.as_deref().unwrap_or("no reason given");
+            writeln!(out, "  {} ({}): {}", probe.name, probe.kind, printable(why))?;
+        }
+    }
+    Ok(())
+}
+
+fn count(number: u64, noun: &str) -> String {
+    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
+}
+
+/// `10.40.0.2:4000 → 10.40.0.3:80`
+fn path(tuple: &TupleRecord) -> String {
+    if tuple.src.is_none() && tuple.dst.is_none() {
+        return "(no addresses)".into();
+    }
+    format!("{} → {}", endpoint(tuple.src.as_deref(), tuple.sport), endpoint(tuple.dst.as_deref(), tuple.dport))
+}
+
+fn endpoint(address: Option<&str>, port: Option<u16>) -> String {
+    match (address, port) {
+        (Some(address), Some(port)) if address.contains(':') => format!("[{address}]:{port}"),
+        (Some(address), Some(port)) => format!("{address}:{port}"),
+        (Some(address), None) => address.to_owned(),
+        (None, _) => "?".into(),
+    }
+}
+
+/// Microseconds, right-aligned in 14 columns.
+fn offset(nanoseconds: u64) -> String {
+    format!("{:>8}.{} µs", nanoseconds / 1000, nanoseconds % 1000 / 100).chars().take(WIDTH).collect::<String>() + " "
+}
+
+fn netns_of(hop: &HopRecord) -> String {
+    let name = hop.netns.clone().or_else(|| hop.netns_inode.map(|inode| format!("netns {inode}")));
+    shorten(&printable(&name.unwrap_or_else(|| "?".into())), NETNS)
+}
+
+fn device_of(hop: &HopRecord) -> String {
+    printable(hop.device.as_deref().unwrap_or("?")).into_owned()
+}
+
+fn shorten(text: &str, columns: usize) -> String {
+    if text.chars().count() <= columns {
+        return text.to_owned();
+    }
+    text.chars().take(columns - 1).chain(['…']).collect()
+}
+
+fn width(lengths: impl Iterator<Item = usize>) -> usize {
+    lengths.max().unwrap_or(0)
+}
+
+/// Breaks prose at spaces.
+fn wrap(text: &str, columns: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in text.split_whitespace() {
+        let fits = lines.last().is_some_and(|line| line.is_empty() || line.chars().count() + 1 + word.chars().count() <= columns);
+        if !fits {
+            lines.push(String::new());
+        }
+        if let Some(line) = lines.last_mut() {
+            if !line.is_empty() {
+                line.push(' ');
+            }
+            line.push_str(word);
+        }
+    }
+    lines
+}

@@ -1,0 +1,135 @@
+//! Names for namespace inodes.
+
+use std::collections::HashMap;
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
+
+use crate::netns::{Netns, NetnsInode, PINS, pinned};
+
+/// An inode that nobody knows is looked for this often at most: a flood from a namespace that is gone must not cost a
+/// walk through /proc for each packet.
+const RESCAN: Duration = Duration::from_millis(100);
+
+/// What a namespace is called, and where it can be entered.
+#[derive(Clone, Debug)]
+struct Known {
+    name: String,
+    path: PathBuf,
+}
+
+/// Names of network namespaces: `host`, the name under `/run/netns`, or `pid:N` for one that only processes keep.
+///
+/// Kept fresh by inotify on `/run/netns`; looked up again when an inode is unknown.
+#[derive(Debug)]
+pub struct Namespaces {
+    known: HashMap<NetnsInode, Known>,
+    scanned: Option<Instant>,
+    pins: Option<Inotify>,
+}
+
+impl Default for Namespaces {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Namespaces {
+    /// Nothing known yet.
+    pub fn new() -> Self {
+        Self { known: HashMap::new(), scanned: None, pins: None }
+    }
+
+    /// The name of a namespace. `None` if it was gone before anybody could ask.
+    pub fn name(&mut self, inode: NetnsInode) -> Option<&str> {
+        self.find(inode).map(|known| known.name.as_str())
+    }
+
+    /// Opens a namespace for looking into it.
+    pub fn open(&mut self, inode: NetnsInode) -> Option<Netns> {
+        let path = self.find(inode)?.path.clone();
+        // The path may belong to another namespace by now.
+        Netns::at(path).ok().filter(|netns| netns.inode() == inode)
+    }
+
+    fn find(&mut self, inode: NetnsInode) -> Option<&Known> {
+        if self.pins_changed() {
+            self.scanned = None;
+        }
+        let due = self.scanned.is_none_or(|scanned| scanned.elapsed() > RESCAN && !self.known.contains_key(&inode));
+        if due {
+            self.scan();
+        }
+        self.known.get(&inode)
+    }
+
+    /// Whether a name under `/run/netns` came or went since the last call.
+    fn pins_changed(&mut self) -> bool {
+        match &self.pins {
+            Some(inotify) => inotify.read_events().is_ok_and(|events| !events.is_empty()),
+            None => {
+                self.pins = watch();
+                self.pins.is_some()
+            }
+        }
+    }
+
+    fn scan(&mut self) {
+        self.scanned = Some(Instant::now());
+        self.known.clear();
+        // The later insertion wins: a process, then a pinned name, then the machine's own namespace.
+        let mut processes: Vec<i32> =
+            entries(Path::new("/proc")).filter_map(|name| name.parse().ok()).collect();
+        processes.sort_unstable_by(|a, b| b.cmp(a));
+        for pid in processes {
+            let path = PathBuf::from(format!("/proc/{pid}/ns/net"));
+            self.insert(format!("pid:{pid}"), path);
+        }
+        for pin in pinned().unwrap_or_default() {
+            let path = Path::new(PINS).join(&pin.name);
+            self.known.insert(pin.inode, Known { name: pin.name, path });
+        }
+        self.insert("host".into(), PathBuf::from("/proc/1/ns/net"));
+    }
+
+    fn insert(&mut self, name: String, path: PathBuf) {
+        if let Some(inode) = fs::metadata(&path).ok().and_then(|file| u32::try_from(file.ino()).ok()) {
+            self.known.insert(NetnsInode(inode), Known { name, path });
+        }
+    }
+}
+
+fn watch() -> Option<Inotify> {
+    let inotify = Inotify::init(InitFlags::IN_NONBLOCK | InitFlags::IN_CLOEXEC).ok()?;
+    // `ip netns add` creates the file and then mounts over it: only an unmount or a deletion is seen of the mount, so
+    // every event leads to a fresh look.
+    let changes = AddWatchFlags::IN_CREATE | AddWatchFlags::IN_DELETE | AddWatchFlags::IN_CLOSE;
+    inotify.add_watch(PINS, changes).ok()?;
+    Some(inotify)
+}
+
+fn entries(directory: &Path) -> impl Iterator<Item = String> {
+    fs::read_dir(directory)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_process_has_a_namespace_with_a_name() {
+        let own = Netns::own().unwrap().inode();
+        let mut namespaces = Namespaces::new();
+        let name = namespaces.name(own).map(str::to_owned);
+        assert!(name.is_some(), "{namespaces:?}");
+        assert_eq!(namespaces.open(own).unwrap().inode(), own);
+        assert_eq!(namespaces.name(NetnsInode(1)), None);
+    }
+}

@@ -1,0 +1,8 @@
+//! One trace, from attaching to the summary.
+
+mod narrate;
+mod run;
+mod time;
+
+pub use narrate::Narrator;
+pub use run::{Limits, Stop, Trace};

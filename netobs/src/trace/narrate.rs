@@ -1,0 +1,263 @@
+//! A journey told in names: what JSON prints and text is made of.
+
+use std::collections::HashSet;
+
+use netobs_ebpf::Hook;
+
+use super::time::WallClock;
+use crate::event::{Conntrack, Detail, Direction, DropReason, Origin, Proto, Tuple};
+use crate::explain;
+use crate::journey::{self, Drop, Ending, Hop, Journey, Outcome, RewriteKind};
+use crate::netns::NetnsInode;
+use crate::output::{
+    ConntrackRecord, DropRecord, EndRecord, HopRecord, NatRecord, PacketRecord, TupleRecord,
+};
+use crate::probe::{HookRow, Kernel};
+use crate::state::{Namespaces, Neighbourhood};
+use crate::symbols::Symbols;
+
+/// Flags of a TCP header in the order of their bits, as tcpdump writes them.
+const TCP_FLAGS: [(u8, &str); 6] = [(2, "SYN"), (1, "FIN"), (4, "RST"), (8, "PSH"), (16, "ACK"), (32, "URG")];
+
+/// A published address: the namespace that rewrites it, the protocol, and the destination before.
+type Published = (NetnsInode, Proto, Tuple);
+
+/// Knows names for the numbers in events.
+pub struct Narrator<'k> {
+    kernel: &'k Kernel,
+    clock: WallClock,
+    namespaces: Namespaces,
+    neighbourhood: Neighbourhood,
+    symbols: Symbols,
+    /// Destinations that were seen to be rewritten on arrival: a packet to one of them may be anywhere.
+    published: HashSet<Published>,
+    lost_events: bool,
+}
+
+impl<'k> Narrator<'k> {
+    /// Names of the running machine.
+    pub fn new(kernel: &'k Kernel, namespaces: Namespaces) -> Self {
+        Self {
+            kernel,
+            clock: WallClock::new(),
+            namespaces,
+            neighbourhood: Neighbourhood::default(),
+            symbols: Symbols::new(),
+            published: HashSet::new(),
+            lost_events: false,
+        }
+    }
+
+    /// From now on absence proves nothing.
+    pub fn events_were_lost(&mut self) {
+        self.lost_events = true;
+    }
+
+    /// Judges a journey and names everything in it.
+    pub fn tell(&mut self, journey: &Journey) -> (PacketRecord, Outcome) {
+        self.remember_published(journey);
+        let outcome = journey::judge(journey, self);
+        let (parent, relation) = match journey.origin {
+            Origin::Matched => (None, None),
+            Origin::Clone(parent) => (Some(parent.to_string()), Some("clone")),
+            Origin::Retransmission(parent) => (Some(parent.to_string()), Some("retransmission")),
+        };
+        let record = PacketRecord {
+            kind: "packet",
+            id: journey.packet.to_string(),
+            parent,
+            relation,
+            time: self.clock.rfc3339(journey.started).unwrap_or_default(),
+            proto: journey.headers.proto.name(),
+            info: info(journey.headers.detail, journey.headers.proto),
+            length: journey.length,
+            tuple: tuple(journey.headers.tuple),
+            hops: journey.hops.iter().map(|hop| self.hop(hop, journey.started)).collect(),
+            nat: self.rewrites(journey),
+            outcome: outcome.name(),
+            drop: match &journey.dropped {
+                Some(drop) if outcome == Outcome::Dropped => Some(self.drop(drop, journey.started)),
+                _ => None,
+            },
+            end: self.end(journey),
+        };
+        (record, outcome)
+    }
+
+    fn hop(&mut self, hop: &Hop, started: u64) -> HopRecord {
+        HopRecord {
+            offset_ns: hop.time.saturating_sub(started),
+            netns: self.netns(hop.netns),
+            netns_inode: hop.netns.map(|netns| netns.0),
+            device: hop.device.map(|device| device.to_string_lossy()),
+            ifindex: hop.ifindex.map(|ifindex| ifindex.0),
+            hook: HookRow::of(hop.hook).name,
+            length: hop.length,
+            tuple: tuple(hop.headers.tuple),
+            ct: hop.conntrack.as_deref().map(conntrack),
+        }
+    }
+
+    fn rewrites(&mut self, journey: &Journey) -> Vec<NatRecord> {
+        let mut records = Vec::new();
+        for rewrite in &journey.rewrites {
+            records.push(NatRecord {
+                kind: rewrite.kind.name(),
+                netns: self.netns(rewrite.netns),
+                hook: rewrite.hook,
+                before: tuple(rewrite.before),
+                after: tuple(rewrite.after),
+                before_hop: rewrite.before_hop,
+            });
+        }
+        records
+    }
+
+    fn drop(&mut self, drop: &Drop, started: u64) -> DropRecord {
+        let reason = self.kernel.reason(drop.reason).map(str::to_owned);
+        let function = self.function(drop.location);
+        let explanation = explain::drop(reason.as_deref(), function.as_deref());
+        DropRecord {
+            reason,
+            reason_number: drop.reason.0,
+            function,
+            netns: self.netns(drop.netns),
+            device: drop.device.map(|device| device.to_string_lossy()),
+            hook: None,
+            rule: None,
+            offset_ns: drop.time.saturating_sub(started),
+            fault: match explanation.kind {
+                explain::Kind::Fault => Some(true),
+                explain::Kind::Noise => Some(false),
+                explain::Kind::Depends => None,
+            },
+            explanation: explanation.what,
+            causes: explanation.causes,
+            look: explanation.look,
+        }
+    }
+
+    fn end(&mut self, journey: &Journey) -> Option<EndRecord> {
+        let netns = journey.hops.last().and_then(|hop| self.netns(hop.netns));
+        let (time, function) = match (&journey.taken, &journey.consumed, &journey.dropped) {
+            (Some((time, hook)), _, _) => (*time, Some(HookRow::of(*hook).function.to_owned())),
+            (None, Some((time, location)), _) => (*time, self.function(*location)),
+            (None, None, Some(drop)) => (drop.time, self.function(drop.location)),
+            (None, None, None) => return None,
+        };
+        Some(EndRecord { offset_ns: time.saturating_sub(journey.started), function, netns })
+    }
+
+    fn netns(&mut self, inode: Option<NetnsInode>) -> Option<String> {
+        self.namespaces.name(inode?).map(str::to_owned)
+    }
+
+    fn function(&mut self, location: Option<u64>) -> Option<String> {
+        self.symbols.name(location?).map(str::to_owned)
+    }
+
+    /// A destination rewritten on arrival is not where the packet ends, though the namespace has the address.
+    fn remember_published(&mut self, journey: &Journey) {
+        for rewrite in journey.rewrites.iter().filter(|rewrite| rewrite.kind == RewriteKind::Dnat) {
+            if let Some(netns) = rewrite.netns {
+                self.published.insert((netns, journey.headers.proto, destination(rewrite.before)));
+            }
+        }
+    }
+}
+
+impl Ending for Narrator<'_> {
+    fn is_local(&mut self, hop: &Hop) -> Option<bool> {
+        let netns = hop.netns?;
+        if self.published.contains(&(netns, hop.headers.proto, destination(hop.headers.tuple))) {
+            return None;
+        }
+        self.neighbourhood.is_local(&mut self.namespaces, netns, hop.headers.tuple.dst?)
+    }
+
+    fn is_hardware(&mut self, hop: &Hop) -> Option<bool> {
+        self.neighbourhood.is_hardware(&mut self.namespaces, hop.netns?, hop.ifindex?)
+    }
+
+    fn is_queue_purge(&mut self, journey: &Journey) -> bool {
+        let name = |reason: DropReason| self.kernel.reason(reason) == Some("QUEUE_PURGE");
+        journey.dropped.as_ref().is_some_and(|drop| name(drop.reason))
+    }
+
+    fn is_bridge(&mut self, location: Option<u64>) -> bool {
+        self.function(location).is_some_and(|function| function.starts_with("br_"))
+    }
+
+    fn lost_events(&mut self) -> bool {
+        self.lost_events
+    }
+}
+
+fn destination(tuple: Tuple) -> Tuple {
+    Tuple { src: None, sport: None, ..tuple }
+}
+
+fn tuple(tuple: Tuple) -> TupleRecord {
+    TupleRecord {
+        src: tuple.src.map(|address| address.to_string()),
+        dst: tuple.dst.map(|address| address.to_string()),
+        sport: tuple.sport,
+        dport: tuple.dport,
+    }
+}
+
+fn conntrack(entry: &Conntrack) -> ConntrackRecord {
+    ConntrackRecord {
+        state: entry.state.map(|state| state.name()),
+        direction: entry.direction.map(|direction| match direction {
+            Direction::Original => "original",
+            Direction::Reply => "reply",
+        }),
+        orig: entry.orig.map(tuple),
+        reply: entry.reply.map(tuple),
+        zone: entry.zone,
+        mark: entry.mark,
+    }
+}
+
+fn info(detail: Detail, proto: Proto) -> Option<String> {
+    match detail {
+        Detail::None => None,
+        Detail::Arp { operation: 1 } => Some("who has the second, tell the first".into()),
+        Detail::Arp { operation: 2 } => Some("the first is here".into()),
+        Detail::Arp { operation } => Some(format!("operation {operation}")),
+        Detail::Tcp(segment) => {
+            let names: Vec<_> = TCP_FLAGS.iter().filter(|(bit, _)| segment.flags & bit != 0).map(|(_, name)| *name).collect();
+            Some(format!("{} seq {}", if names.is_empty() { "no flags".into() } else { names.join("+") }, segment.seq))
+        }
+        Detail::Icmp { kind, code, echo } => Some(match (proto, kind, echo) {
+            (_, 8 | 128, Some((id, seq))) => format!("echo request id {id} seq {seq}"),
+            (_, 0 | 129, Some((id, seq))) => format!("echo reply id {id} seq {seq}"),
+            (Proto::Icmp, 3, _) if code == 4 => "fragmentation needed".into(),
+            (Proto::Icmp, 3, _) => format!("destination unreachable, code {code}"),
+            (Proto::Icmp, 5, _) => "redirect".into(),
+            (Proto::Icmp, 11, _) => "time exceeded".into(),
+            (Proto::Icmp6, 1, _) => format!("destination unreachable, code {code}"),
+            (Proto::Icmp6, 2, _) => "packet too big".into(),
+            (Proto::Icmp6, 3, _) => "time exceeded".into(),
+            (Proto::Icmp6, 133, _) => "router solicitation".into(),
+            (Proto::Icmp6, 134, _) => "router advertisement".into(),
+            (Proto::Icmp6, 135, _) => "neighbour solicitation".into(),
+            (Proto::Icmp6, 136, _) => "neighbour advertisement".into(),
+            (Proto::Icmp6, 143, _) => "multicast listener report".into(),
+            _ => format!("type {kind} code {code}"),
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hooks_that_are_not_hops_have_a_function_to_show() {
+        for hook in [Hook::SkbCopyDatagram, Hook::TcpProbe] {
+            assert!(!HookRow::of(hook).function.is_empty());
+        }
+    }
+}

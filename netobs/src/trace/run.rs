@@ -1,0 +1,219 @@
+//! Reads events until told to stop, and prints each packet when its journey is over.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use aya::maps::{MapData, RingBuf};
+
+use super::narrate::Narrator;
+use super::time::monotonic;
+use crate::event;
+use crate::journey::{Journey, Outcome, Tracker};
+use crate::output::{Closed, LostRecord, ProbeRecord, SummaryRecord, Writer};
+use crate::probe::{Kernel, Losses, Session};
+use crate::state::Namespaces;
+
+/// How long the reader sleeps when there is nothing to read. The programs never wake it.
+const IDLE: Duration = Duration::from_millis(1);
+/// Events read before finished journeys are looked at again.
+const BATCH: u64 = 4096;
+/// How long to wait for the last packets once COMMAND has ended: a little more than a silent journey stays open.
+const LAST_PACKETS: Duration = Duration::from_millis(450);
+/// How long to look for events that were written while the programs were being detached.
+const STRAGGLERS: Duration = Duration::from_millis(100);
+/// How often losses are looked up while running.
+const LOSS_CHECK: Duration = Duration::from_millis(100);
+
+/// Tells a running trace to stop, from another thread.
+#[derive(Clone, Debug, Default)]
+pub struct Stop(Arc<AtomicU8>);
+
+impl Stop {
+    const RUNNING: u8 = 0;
+    const LAST_PACKETS: u8 = 1;
+    const NOW: u8 = 2;
+
+    /// Stop when the packets under way have ended, or soon.
+    pub fn after_last_packets(&self) {
+        self.0.fetch_max(Self::LAST_PACKETS, Ordering::Relaxed);
+    }
+
+    /// Stop now.
+    pub fn now(&self) {
+        self.0.fetch_max(Self::NOW, Ordering::Relaxed);
+    }
+}
+
+/// What to print, and how much.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Limits {
+    /// Stop after this many packets were printed.
+    pub count: Option<u64>,
+    /// Print only packets that were dropped.
+    pub drops_only: bool,
+}
+
+/// A trace under way.
+pub struct Trace<'k> {
+    session: Session,
+    ring: RingBuf<MapData>,
+    kernel: &'k Kernel,
+    narrator: Narrator<'k>,
+    tracker: Tracker,
+    writer: Writer,
+    limits: Limits,
+    decoded: u64,
+    outcomes: Vec<(&'static str, u64)>,
+    printed: u64,
+}
+
+impl<'k> Trace<'k> {
+    /// Puts the parts together; `session` and `ring` are attached already.
+    pub fn new(
+        kernel: &'k Kernel,
+        namespaces: Namespaces,
+        (session, ring): (Session, RingBuf<MapData>),
+        writer: Writer,
+        limits: Limits,
+    ) -> Self {
+        // The contract's order.
+        let outcomes = [Outcome::Delivered, Outcome::Dropped, Outcome::Left, Outcome::ClonedAway, Outcome::Unknown];
+        Self {
+            session,
+            ring,
+            kernel,
+            narrator: Narrator::new(kernel, namespaces),
+            tracker: Tracker::default(),
+            writer,
+            limits,
+            decoded: 0,
+            outcomes: outcomes.iter().map(|outcome| (outcome.name(), 0)).collect(),
+            printed: 0,
+        }
+    }
+
+    /// Runs until stopped, then detaches. What is left to print is the summary.
+    ///
+    /// # Errors
+    /// Standard output was closed.
+    pub fn run(mut self, stop: &Stop) -> Result<(Writer, SummaryRecord), Closed> {
+        let mut stopping: Option<Instant> = None;
+        let mut losses_checked = Instant::now();
+        while !self.is_enough() {
+            let (read, newest) = self.read();
+            // With a backlog the events' own clock is the one to go by.
+            let now = if read < BATCH { monotonic() } else { newest };
+            let finished = self.tracker.finished(now);
+            self.print(&finished)?;
+            if losses_checked.elapsed() > LOSS_CHECK {
+                losses_checked = Instant::now();
+                self.note_losses();
+            }
+            match stop.0.load(Ordering::Relaxed) {
+                Stop::RUNNING => {}
+                Stop::LAST_PACKETS => {
+                    let since = stopping.get_or_insert_with(Instant::now).elapsed();
+                    if since > LAST_PACKETS || (self.tracker.is_empty() && since > LAST_PACKETS / 9) {
+                        break;
+                    }
+                }
+                _ => break,
+            }
+            if read == 0 {
+                self.writer.flush()?;
+                thread::sleep(IDLE);
+            }
+        }
+        self.finish()
+    }
+
+    /// Reads a batch; returns how many events and the time of the newest.
+    fn read(&mut self) -> (u64, u64) {
+        let (mut read, mut newest) = (0, 0);
+        while read < BATCH {
+            let Some(item) = self.ring.next() else { break };
+            read += 1;
+            if let Some(event) = event::decode(&item, self.kernel.conntrack.as_ref()) {
+                newest = newest.max(event.time);
+                self.decoded += 1;
+                self.tracker.push(&event);
+            }
+        }
+        (read, newest)
+    }
+
+    fn note_losses(&mut self) -> Losses {
+        let losses = self.session.losses();
+        if losses.ring > 0 {
+            self.narrator.events_were_lost();
+        }
+        losses
+    }
+
+    fn is_enough(&self) -> bool {
+        self.limits.count.is_some_and(|count| self.printed >= count)
+    }
+
+    fn print(&mut self, journeys: &[Journey]) -> Result<(), Closed> {
+        for journey in journeys {
+            if self.is_enough() {
+                break;
+            }
+            let (record, outcome) = self.narrator.tell(journey);
+            if self.limits.drops_only && outcome != Outcome::Dropped {
+                continue;
+            }
+            self.printed += 1;
+            for (_, count) in self.outcomes.iter_mut().filter(|(name, _)| *name == outcome.name()) {
+                *count += 1;
+            }
+            self.writer.packet(&record)?;
+        }
+        Ok(())
+    }
+
+    fn finish(mut self) -> Result<(Writer, SummaryRecord), Closed> {
+        self.session.detach();
+        // A program that was running when it was detached may still write its event.
+        let detached = Instant::now();
+        let mut losses = self.note_losses();
+        loop {
+            let (read, _) = self.read();
+            losses = if read == 0 { losses } else { self.note_losses() };
+            let complete = losses.emitted == self.decoded + losses.ring;
+            if read == 0 && (complete || detached.elapsed() > STRAGGLERS) {
+                break;
+            }
+            if read == 0 {
+                thread::sleep(IDLE);
+                losses = self.note_losses();
+            }
+        }
+        let rest = self.tracker.drain();
+        self.print(&rest)?;
+        let summary = SummaryRecord {
+            kind: "summary",
+            packets: self.printed,
+            outcomes: self.outcomes,
+            events: losses.emitted,
+            decoded: self.decoded,
+            lost: LostRecord { ring: losses.ring, tracking: losses.tracking, cut_short: self.tracker.cut_short() },
+            probes: self.session.probes().iter().map(ProbeRecord::from).collect(),
+            command_status: None,
+        };
+        Ok((self.writer, summary))
+    }
+}
+
+impl From<&crate::probe::ProbeStatus> for ProbeRecord {
+    fn from(status: &crate::probe::ProbeStatus) -> Self {
+        Self {
+            name: status.row.name.to_owned(),
+            kind: status.row.kind.name(),
+            attached: status.why_not.is_none(),
+            why_not: status.why_not.clone(),
+        }
+    }
+}
