@@ -6,6 +6,7 @@
 
 pub mod btf;
 pub mod cli;
+pub mod explain;
 pub mod output;
 pub mod refusal;
 pub mod symbols;
