@@ -7,6 +7,7 @@
 pub mod btf;
 pub mod cli;
 pub mod event;
+pub mod explain;
 pub mod journey;
 pub mod netlink;
 pub mod netns;

@@ -130,7 +130,7 @@ impl Btf {
     /// followed. `None`: this kernel has no such type or field.
     pub fn field(&self, path: &str) -> Option<Field> {
         let (head, rest) = path.split_once('.')?;
-        let (types, id) = self.find(head, Kind::names_a_value)?;
+        let (types, id) = self.value_type(head)?;
         types.field(id, rest)
     }
 
@@ -141,7 +141,7 @@ impl Btf {
 
     /// Size in bytes of a struct, union, enum, integer or typedef.
     pub fn size_of(&self, name: &str) -> Option<u32> {
-        let (types, id) = self.find(name, Kind::names_a_value)?;
+        let (types, id) = self.value_type(name)?;
         types.size(id)
     }
 
@@ -180,15 +180,25 @@ impl Btf {
         Some(prototype)
     }
 
-    /// The first type of this name and of a wanted kind: in vmlinux, else in one of the networking modules.
+    /// A type by name. In C a struct and a typedef may share one, and in two source files a struct and an enum
+    /// (`format_state`, 6.18): the struct is meant.
+    fn value_type(&self, name: &str) -> Option<(Types<'_>, u32)> {
+        self.search(|types| types.find(name, Kind::is_composite).or_else(|| types.find(name, Kind::names_a_value)))
+    }
+
     fn find(&self, name: &str, wanted: impl Fn(Kind) -> bool + Copy) -> Option<(Types<'_>, u32)> {
+        self.search(|types| types.find(name, wanted))
+    }
+
+    /// What `look` finds in vmlinux, else in the first of the networking modules that has it.
+    fn search(&self, look: impl Fn(&Types<'_>) -> Option<u32>) -> Option<(Types<'_>, u32)> {
         let base = Types::of(&self.base);
-        if let Some(id) = base.find(name, wanted) {
+        if let Some(id) = look(&base) {
             return Some((base, id));
         }
         self.modules().images.iter().find_map(|image| {
             let types = Types::split(&self.base, image);
-            types.find(name, wanted).map(|id| (types, id))
+            look(&types).map(|id| (types, id))
         })
     }
 

@@ -110,6 +110,8 @@ fn kernel() -> Blob {
     blob.add(TYPEDEF, "btf_trace_kfree_skb", 0, 20, &[]); // 21
     blob.add(PROTO, "", 2, 1, &[data, 16, skb, 14]); // 22
     blob.add(FUNC, "__traceiter_kfree_skb", 1, 22, &[]); // 23
+    blob.add(ENUM, "shared_name", 0, 4, &[]); // 24
+    blob.composite(STRUCT, "shared_name", 4, &[("x", 1, 0)]); // 25
     blob
 }
 
@@ -129,6 +131,7 @@ fn fields_are_found_through_anonymous_unions_typedefs_and_nested_structs() {
         btf.field("sk_buff.cloned"),
         Some(Field { offset: 16, size: 1, bits: Some(Bits { offset: 2, size: 1 }) })
     );
+    assert_eq!(btf.field("shared_name.x"), whole(0, 4));
     assert_eq!(btf.field_any(&["sk_buff.gone", "sk_buff.mark"]), whole(20, 4));
     for absent in ["", ".", "sk_buff", "sk_buff.", "sk_buff.nope", "nope.dev", "sk_buff.dev.ifindex", "sk_buff..dev"] {
         assert_eq!(btf.field(absent), None, "{absent}");
@@ -161,9 +164,9 @@ fn a_modules_ids_and_strings_continue_the_bases() {
     let directory = tempfile::tempdir().unwrap();
     std::fs::write(directory.path().join("vmlinux"), base.bytes()).unwrap();
     let mut module = Blob { types: vec![], strings: vec![], first_string: base.strings.len() as u32 };
-    module.composite(STRUCT, "nf_conn", 48, &[("skb", 8, 0), ("tuple", 25, 256)]); // 24
-    module.composite(STRUCT, "nf_conntrack_tuple", 16, &[("src", 1, 32)]); // 25
-    module.add(FUNC, "nf_conntrack_in", 1, 17, &[]); // 26: a prototype of the base
+    module.composite(STRUCT, "nf_conn", 48, &[("skb", 8, 0), ("tuple", 27, 256)]); // 26
+    module.composite(STRUCT, "nf_conntrack_tuple", 16, &[("src", 1, 32)]); // 27
+    module.add(FUNC, "nf_conntrack_in", 1, 17, &[]); // 28: a prototype of the base
     std::fs::write(directory.path().join("nf_conntrack"), module.bytes()).unwrap();
     std::fs::write(directory.path().join("bridge"), b"nonsense").unwrap();
     std::fs::write(directory.path().join("amdgpu"), b"not even looked at").unwrap();

@@ -1,0 +1,131 @@
+//! Bridges and the ports of virtual switches.
+
+use super::super::Kind::{Depends, Fault, Noise};
+use super::{Row, at, on};
+
+const PORTS: &[&str] = &["bridge -d link", "bridge fdb show", "bridge vlan show"];
+
+pub(super) const ROWS: &[Row] = &[
+    on(
+        &["BRIDGE_INGRESS_STP_STATE"],
+        Fault,
+        "The bridge port it came in by does not forward: the bridge is down, or spanning tree has not opened the port.",
+        &["the bridge device is down", "spanning tree is on and still listening or learning"],
+        &["ip -n NETNS -d link show DEV (state)", "ip -n NETNS link show type bridge"],
+    ),
+    at(
+        &["NOT_SPECIFIED"],
+        &["br_handle_frame"],
+        Fault,
+        "The bridge took nothing in by this port: the bridge is down, or the port is not in forwarding state.",
+        &["the bridge device is down", "spanning tree is on and still listening or learning"],
+        &["ip -n NETNS -d link show DEV (state)", "ip -n NETNS link show type bridge"],
+    ),
+    at(
+        &["NOT_SPECIFIED"],
+        &["br_handle_frame_finish", "br_forward", "__br_forward"],
+        Fault,
+        "The bridge may not send this out: back by the port it came from without hairpin, or by an isolated or closed port.",
+        &["a container that calls its own published port", "isolated ports", "the port's state or VLAN forbids it"],
+        PORTS,
+    ),
+    at(
+        &["NOT_SPECIFIED"],
+        &["br_dev_queue_push_xmit"],
+        Fault,
+        "The frame is too big for the bridge port it should leave by, or that port is down; nobody is told.",
+        &["the port's MTU is smaller than the container's"],
+        &["ip -n NETNS link show master BRIDGE", "ip -n NETNS -s link show DEV"],
+    ),
+    at(
+        &["NOT_SPECIFIED"],
+        &["br_nf_dev_queue_xmit"],
+        Fault,
+        "The packet is too big for the bridge port it should leave by and may not be fragmented; nobody is told.",
+        &["the port's MTU is smaller than the container's"],
+        &["ip -n NETNS link show master BRIDGE", "sysctl net.bridge.bridge-nf-call-iptables in NETNS"],
+    ),
+    at(
+        &["NOT_SPECIFIED"],
+        &["br_dev_xmit", "br_flood"],
+        Depends,
+        "The bridge sent this and had no port to send it by.",
+        &["a bridge whose ports are all down or gone", "multicast on a bridge that nobody is attached to"],
+        PORTS,
+    ),
+    at(
+        &["NOT_SPECIFIED"],
+        &["br_pass_frame_up", "br_allowed_ingress", "br_handle_vlan"],
+        Fault,
+        "VLAN filtering of the bridge does not let this frame in, out, or up to the host.",
+        &["the VLAN is not configured on the port or on the bridge itself"],
+        &["bridge vlan show", "ip -n NETNS -d link show type bridge"],
+    ),
+    at(
+        &["NOT_SPECIFIED"],
+        &["br_nf_pre_routing_finish", "br_nf_pre_routing", "br_nf_forward_finish", "br_nf_forward_ip", "br_nf_forward"],
+        Fault,
+        "A bridged packet that went through the IP firewall could not go on: it has no valid header or no route.",
+        &["DNAT of a bridged packet to where this namespace has no route"],
+        &["sysctl net.bridge.bridge-nf-call-iptables in NETNS", "ip -n NETNS route get DST"],
+    ),
+    on(
+        &["NO_TX_TARGET"],
+        Depends,
+        "There was no port to send this out by.",
+        &["a bridge or tunnel without a port that is up", "an unknown MAC address and flooding switched off"],
+        PORTS,
+    ),
+    at(
+        &["NO_TX_TARGET"],
+        &["br_dev_xmit"],
+        Noise,
+        "The host sent multicast or broadcast into a bridge that has no port to pass it on to.",
+        &["router or listener discovery on a bridge without containers, such as docker0"],
+        PORTS,
+    ),
+    at(
+        &["NO_TX_TARGET"],
+        &["br_handle_frame_finish", "br_flood"],
+        Depends,
+        "A flooded frame found no other port to go to.",
+        &["a bridge with a single port that is up", "isolated ports", "an unknown MAC address and no flooding"],
+        PORTS,
+    ),
+    at(
+        &["NO_TX_TARGET", "NOT_SPECIFIED"],
+        &["vxlan_xmit", "vxlan_xmit_one", "vxlan_mdb_xmit"],
+        Fault,
+        "The VXLAN device does not know which node the destination MAC address is on, or cannot reach that node.",
+        &["the forwarding entry for a container on another node is missing or stale"],
+        &["bridge fdb show dev DEV", "ip -n NETNS neigh show dev DEV", "ip -n NETNS -d link show DEV"],
+    ),
+    on(
+        &["MAC_INVALID_SOURCE"],
+        Fault,
+        "The frame's source MAC address can be nobody's: multicast, or all zeros.",
+        &["a device whose address was never set", "a program that sends hand-made frames"],
+        &["ip link in the sender's namespace"],
+    ),
+    on(
+        &["MAC_IEEE_MAC_CONTROL"],
+        Noise,
+        "A link-level pause frame, which a bridge may not pass on.",
+        &["Ethernet flow control on a physical port"],
+        &["ethtool -a DEV"],
+    ),
+    on(
+        &["MACVLAN_BROADCAST_BACKLOG"],
+        Fault,
+        "The macvlan device has too many broadcast or multicast frames waiting to be copied to its containers.",
+        &["a broadcast storm", "many containers on one parent device"],
+        &["ip -n NETNS -d -s link show DEV (bcqueuelen)"],
+    ),
+    on(
+        &["IPVLAN_MULTICAST_BACKLOG"],
+        Fault,
+        "The ipvlan device has too many multicast frames waiting to be copied to its containers.",
+        &["a multicast storm", "many containers on one parent device"],
+        &["ip -n NETNS -d -s link show DEV"],
+    ),
+];

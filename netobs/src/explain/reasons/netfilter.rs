@@ -1,0 +1,121 @@
+//! Rules, policies and programs that somebody installed: netfilter, tc, XDP, cgroup programs, security modules, IPsec.
+
+use super::super::Kind::{Depends, Fault};
+use super::{Row, at, on};
+
+pub(super) const ROWS: &[Row] = &[
+    on(
+        &["NETFILTER_DROP"],
+        Fault,
+        "A firewall rule, a chain's policy or connection tracking dropped this.",
+        &["a DROP rule or policy", "the conntrack table is full", "a bridged packet that went through iptables"],
+        &["nft list ruleset in NETNS", "iptables-save -c in NETNS", "conntrack -S in NETNS"],
+    ),
+    at(
+        &["NETFILTER_DROP"],
+        &["nf_hook_slow", "nf_hook_slow_list"],
+        Fault,
+        "Netfilter dropped this: a legacy iptables or ebtables rule or policy, a REJECT, or a full conntrack table.",
+        &["FORWARD policy DROP", "conntrack table full", "two SNATed flows that need the same port"],
+        &["iptables-save -c in NETNS", "conntrack -S in NETNS", "sysctl net.netfilter.nf_conntrack_max"],
+    ),
+    at(
+        &["NETFILTER_DROP"],
+        &["nft_do_chain"],
+        Fault,
+        "An nftables rule or a chain's policy dropped this (iptables-nft rules count as such too).",
+        &["a drop rule", "a forward chain with policy drop, left by another firewall manager"],
+        &["nft -a list ruleset in NETNS", "nft monitor trace"],
+    ),
+    on(
+        &["SECURITY_HOOK"],
+        Fault,
+        "A Linux security module (SELinux, AppArmor, Smack, a BPF LSM program) refused this packet.",
+        &["a policy that does not allow this label to receive"],
+        &["ausearch -m avc", "dmesg | grep -i denied"],
+    ),
+    on(
+        &["XFRM_POLICY"],
+        Fault,
+        "An IPsec policy demands that such packets are encrypted, and this one was not.",
+        &["an IPsec policy without a matching state", "the peer sends in the clear"],
+        &["ip -n NETNS xfrm policy", "ip -n NETNS xfrm state", "cat /proc/net/xfrm_stat in NETNS"],
+    ),
+    on(
+        &["BPF_CGROUP_EGRESS"],
+        Fault,
+        "A BPF program attached to the sender's cgroup refused to let it send this.",
+        &["a network policy of the container runtime or of systemd (IPAddressDeny=)"],
+        &["bpftool cgroup tree", "systemctl show UNIT -p IPAddressDeny"],
+    ),
+    on(
+        &["TC_INGRESS"],
+        Fault,
+        "A tc filter or BPF program on this device's ingress dropped this.",
+        &["a network plugin's policy program", "a policer that is over its rate"],
+        &["tc -n NETNS -s filter show dev DEV ingress", "bpftool net show in NETNS"],
+    ),
+    on(
+        &["TC_EGRESS"],
+        Fault,
+        "A tc filter or BPF program on this device's egress dropped this.",
+        &["a network plugin's policy program", "a policer that is over its rate"],
+        &["tc -n NETNS -s filter show dev DEV egress", "bpftool net show in NETNS"],
+    ),
+    on(
+        &["TC_COOKIE_ERROR"],
+        Fault,
+        "A tc chain was to be resumed with state that is not there any more, or could not be stored.",
+        &["tc hardware offload rules that were replaced meanwhile", "no memory"],
+        &["tc -n NETNS -s filter show dev DEV ingress"],
+    ),
+    on(
+        &["TC_CHAIN_NOTFOUND"],
+        Fault,
+        "A tc rule jumped to a chain that does not exist.",
+        &["a goto chain action left behind after its chain was deleted"],
+        &["tc -n NETNS chain show dev DEV ingress", "tc -n NETNS filter show dev DEV ingress"],
+    ),
+    on(
+        &["TC_RECLASSIFY_LOOP"],
+        Fault,
+        "Tc rules sent the packet back to the start so often that the kernel gave up.",
+        &["a reclassify action whose rule matches again each time"],
+        &["tc -n NETNS -s filter show dev DEV ingress"],
+    ),
+    on(
+        &["XDP"],
+        Fault,
+        "An XDP program on this device dropped this.",
+        &["a load balancer's or firewall's XDP program", "generic XDP on a veth"],
+        &["ip -n NETNS -d link show DEV", "bpftool net show in NETNS"],
+    ),
+    on(
+        &["SOCKET_FILTER"],
+        Depends,
+        "The receiving socket's own filter did not want it.",
+        &["a capture filter, which only loses the capture's copy", "a DHCP client or resolver that filters its socket"],
+        &["ss -anp --bpf in NETNS"],
+    ),
+    on(
+        &["TAP_FILTER"],
+        Fault,
+        "A BPF filter attached to the tun or tap device dropped this.",
+        &["a virtual machine monitor or VPN with a filter on its tap"],
+        &["bpftool prog show", "ip -n NETNS -d tuntap show"],
+    ),
+    on(
+        &["TAP_TXFILTER"],
+        Depends,
+        "The tap's owner did not ask for frames to this MAC address.",
+        &["flooded frames for another virtual machine", "a virtual machine with a changed MAC address"],
+        &["ip -n NETNS -d tuntap show", "bridge fdb show"],
+    ),
+    on(
+        &["PSP_INPUT", "PSP_OUTPUT"],
+        Fault,
+        "PSP encryption did not accept the packet: it is unencrypted where it may not be, or has the wrong key.",
+        &["only one end of the connection has PSP set up"],
+        &["nstat -az in NETNS"],
+    ),
+];
