@@ -4,6 +4,7 @@ mod build;
 mod command;
 mod project;
 mod setup;
+mod vm;
 
 use std::process::ExitCode;
 
@@ -27,6 +28,8 @@ enum Command {
     Setup,
     /// Build target/<profile>/netobs, the eBPF object inside
     Build(build::Arguments),
+    /// Run a command in an emulated machine with another kernel, netobs on its PATH
+    Vm(vm::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -55,5 +58,6 @@ fn run(command: Command) -> Result<ExitCode> {
             println!("{}", binary.display());
             Ok(ExitCode::SUCCESS)
         }
+        Command::Vm(arguments) => vm::run(&project, &arguments),
     }
 }
