@@ -26,6 +26,11 @@ const MAKERS: [&str; 5] = [
     include_str!("tools.rs"),
 ];
 
+/// tcpdump becomes that user once it has its socket.
+const PASSWD: &str = "root:x:0:0:root:/root:/bin/sh\n\
+                      tcpdump:x:100:100:tcpdump:/:/bin/sh\n\
+                      nobody:x:65534:65534:nobody:/:/bin/sh\n";
+
 const KEPT: Duration = Duration::from_secs(24 * 3600);
 
 /// The archive's path; it is made first when this machine's programs or the kernel have changed.
@@ -67,8 +72,8 @@ fn add_system(files: &mut Files) {
     // Where the kernel opens the first process's standard streams, before anything is mounted.
     files.device("/dev/console", 5, 1);
     files.device("/dev/null", 1, 3);
-    files.bytes("/etc/passwd", 0o644, "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/sh\n");
-    files.bytes("/etc/group", 0o644, "root:x:0:\nnogroup:x:65534:\n");
+    files.bytes("/etc/passwd", 0o644, PASSWD);
+    files.bytes("/etc/group", 0o644, "root:x:0:\ntcpdump:x:100:\nnogroup:x:65534:\n");
     files.bytes("/etc/hosts", 0o644, "127.0.0.1 localhost\n::1 localhost\n");
     files.bytes("/etc/resolv.conf", 0o644, "");
     files.bytes("/etc/os-release", 0o644, "ID=netobs-vm\nPRETTY_NAME=\"netobs test machine\"\n");

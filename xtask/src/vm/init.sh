@@ -1,4 +1,4 @@
-#!/bin/busybox sh
+#!/bin/sh
 # The first process of an emulated machine: makes a usual system of it, runs one command, reports how it ended.
 # The virtio ports carry, in this order: the command's standard output, its standard error, and its exit status.
 
@@ -20,7 +20,7 @@ mkdir -p /dev/pts /dev/shm
 mount -t devpts -o nosuid,noexec,gid=5,mode=620,ptmxmode=666 devpts /dev/pts
 mount -t tmpfs -o nosuid,nodev tmpfs /dev/shm
 mount -t tmpfs -o nosuid,nodev,mode=755 tmpfs /run
-mount -t tmpfs -o nosuid,nodev,mode=1777 tmpfs /tmp
+# /tmp stays what it is, in memory too: files of this run may be in it.
 mount -t debugfs -o nosuid,nodev,noexec debugfs /sys/kernel/debug
 mount -t tracefs -o nosuid,nodev,noexec tracefs /sys/kernel/tracing
 mount -t bpf -o nosuid,nodev,noexec,mode=700 bpf /sys/fs/bpf

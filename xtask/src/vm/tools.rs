@@ -40,6 +40,8 @@ const PROGRAMS: &[&str] = &[
     "iptables-legacy-restore",
     "ip6tables-legacy",
     "ip6tables-legacy-save",
+    // busybox's shell prefers busybox's own `ip` and `ping` whatever the PATH says.
+    "sh",
     // busybox has smaller ones: it knows neither compressed modules nor all of these programs' options.
     "kmod",
     "modprobe",
