@@ -19,13 +19,13 @@ const METAPACKAGE: &str = "linux-image-cloud-amd64";
 /// A line of kernels: each needs other program kinds, so each is tested.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
 pub enum Series {
-    /// The oldest that is supported: no TCX, no netfilter links.
+    /// The oldest supported: no TCX, no netfilter links
     #[value(name = "6.1")]
     V6_1,
-    /// Long-term kernel of the suite after it.
+    /// The long-term kernel after it
     #[value(name = "6.12")]
     V6_12,
-    /// The newest that Debian has.
+    /// The newest that Debian has
     #[value(name = "7")]
     V7,
 }

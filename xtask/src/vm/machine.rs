@@ -5,7 +5,7 @@ use std::io::{self, BufWriter, Read, Write};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{self, Child, Command, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -44,6 +44,8 @@ pub enum Outcome {
     TimedOut,
     /// Not at all: the machine ended by itself, as in a kernel panic.
     Died,
+    /// Not at all: nobody reads its output any more, so the machine was stopped.
+    Unread,
 }
 
 /// A machine that has ended.
@@ -67,23 +69,20 @@ impl Machine<'_> {
         let mut child = self.command(project, &initrd, &console, &status)?.spawn().context("cannot start QEMU")?;
         let started = Instant::now();
         let (out, err) = (child.stdout.take(), child.stderr.take());
-        let in_time = thread::scope(|scope| {
-            scope.spawn(move || copy(out, stdout));
-            scope.spawn(move || copy(err, stderr));
-            let in_time = wait(&mut child, started + self.timeout);
-            if !matches!(in_time, Ok(true)) {
+        let unread = AtomicBool::new(false);
+        let stopped = thread::scope(|scope| {
+            scope.spawn(|| copy(out, stdout, &unread));
+            scope.spawn(|| copy(err, stderr, &unread));
+            let stopped = wait(&mut child, started + self.timeout, &unread);
+            if !matches!(stopped, Ok(None)) {
                 // The copying threads end when QEMU does.
                 let _ = child.kill();
                 let _ = child.wait();
             }
-            in_time
+            stopped
         })?;
         let reported = fs::read_to_string(&status).unwrap_or_default();
-        let outcome = match reported.trim().parse() {
-            Ok(status) => Outcome::Exited(status),
-            Err(_) if in_time => Outcome::Died,
-            Err(_) => Outcome::TimedOut,
-        };
+        let outcome = reported.trim().parse().map_or(stopped.unwrap_or(Outcome::Died), Outcome::Exited);
         Ok(Finished { outcome, console: tail(&console) })
     }
 
@@ -127,29 +126,33 @@ fn write_initrd(base: &Path, guest: &Guest, to: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Copies without waiting for a full buffer. A reader that has gone away does not stop the machine.
-fn copy(from: Option<impl Read>, mut to: Sink<'_>) {
+/// Copies without waiting for a full buffer.
+fn copy(from: Option<impl Read>, mut to: Sink<'_>, unread: &AtomicBool) {
     let Some(mut from) = from else { return };
     let mut buffer = [0; 16 * 1024];
-    let mut reader_is_there = true;
     while let Ok(length) = from.read(&mut buffer) {
-        if length == 0 {
-            break;
+        let bytes = buffer.get(..length).unwrap_or_default();
+        if bytes.is_empty() {
+            return;
         }
-        if let Some(bytes) = buffer.get(..length).filter(|_| reader_is_there) {
-            reader_is_there = to.write_all(bytes).and_then(|()| to.flush()).is_ok();
+        if to.write_all(bytes).and_then(|()| to.flush()).is_err() {
+            unread.store(true, Ordering::Relaxed);
+            return;
         }
     }
 }
 
-/// Waits for the end, and returns whether it came before the deadline.
-fn wait(child: &mut Child, deadline: Instant) -> Result<bool> {
+/// Waits for the end, and returns why the machine has to be stopped if that does not come.
+fn wait(child: &mut Child, deadline: Instant, unread: &AtomicBool) -> Result<Option<Outcome>> {
     loop {
         if child.try_wait().context("cannot wait for QEMU")?.is_some() {
-            return Ok(true);
+            return Ok(None);
+        }
+        if unread.load(Ordering::Relaxed) {
+            return Ok(Some(Outcome::Unread));
         }
         if Instant::now() >= deadline {
-            return Ok(false);
+            return Ok(Some(Outcome::TimedOut));
         }
         thread::sleep(POLL);
     }

@@ -26,6 +26,9 @@ use crate::setup::{self, Need};
 /// The exit status of `cargo xtask vm` when the command did not end in time, as of timeout(1).
 const TIMED_OUT: u8 = 124;
 
+/// The exit status when the reader of the output has gone, as of a program that SIGPIPE ended.
+const UNREAD: u8 = 128 + 13;
+
 /// Arguments of `cargo xtask vm`.
 #[derive(Args)]
 pub struct Arguments {
@@ -74,6 +77,7 @@ pub fn run(project: &Project, arguments: &Arguments) -> Result<ExitCode> {
             eprintln!("xtask: the command did not end within {} s: machine stopped", arguments.timeout.as_secs());
             Ok(ExitCode::from(TIMED_OUT))
         }
+        Outcome::Unread => Ok(ExitCode::from(UNREAD)),
         Outcome::Died => {
             eprintln!("{}", finished.console);
             bail!("the machine ended before the command did; its console's last lines are above")
