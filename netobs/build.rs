@@ -1,7 +1,34 @@
-//! interim
-fn main() {
-    let p = std::env::var("NETOBS_EBPF_OBJECT").unwrap_or_else(|_| format!("{}/../target/ebpf/bpfel-unknown-none/release/netobs-ebpf", env!("CARGO_MANIFEST_DIR")));
-    println!("cargo:rerun-if-changed={p}");
-    println!("cargo:rerun-if-env-changed=NETOBS_EBPF_OBJECT");
-    println!("cargo:rustc-env=NETOBS_EBPF_OBJECT={p}");
+//! Finds the eBPF object that the binary embeds.
+
+use std::env;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+/// Names the object to embed instead of the one `cargo xtask build` makes.
+const VARIABLE: &str = "NETOBS_EBPF_OBJECT";
+const DEFAULT: &str = "../target/ebpf/bpfel-unknown-none/release/netobs-ebpf";
+
+fn main() -> ExitCode {
+    println!("cargo:rerun-if-changed=build.rs");
+    match embed_ebpf_object() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            println!("cargo:error={error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Tells the compiler the object's path, for `include_bytes!`.
+fn embed_ebpf_object() -> Result<(), String> {
+    println!("cargo:rerun-if-env-changed={VARIABLE}");
+    let object = match env::var_os(VARIABLE) {
+        Some(path) => PathBuf::from(path),
+        None => Path::new(&env::var_os("CARGO_MANIFEST_DIR").unwrap_or_default()).join(DEFAULT),
+    };
+    println!("cargo:rerun-if-changed={}", object.display());
+    let found =
+        object.canonicalize().map_err(|_| "the eBPF object is not built: run `cargo xtask build`".to_owned())?;
+    println!("cargo:rustc-env={VARIABLE}={}", found.display());
+    Ok(())
 }

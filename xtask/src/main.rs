@@ -1,3 +1,63 @@
 //! Setup, build, test, demo, emulated machines and benchmarks.
 
-fn main() {}
+mod build;
+mod command;
+mod project;
+mod setup;
+mod vm;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+use crate::project::Project;
+use crate::setup::Need;
+
+/// Everything that is done to netobs, as opposed to with it.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", max_term_width = 100, disable_help_subcommand = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Install what is missing for all other commands; afterwards they work offline
+    Setup,
+    /// Build target/<profile>/netobs, the eBPF object inside
+    Build(build::Arguments),
+    /// Run a command in an emulated machine with another kernel, netobs on its PATH
+    Vm(vm::Arguments),
+}
+
+fn main() -> ExitCode {
+    match run(Arguments::parse().command) {
+        Ok(status) => status,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> Result<ExitCode> {
+    let project = Project::find()?;
+    match command {
+        Command::Setup => {
+            let installed = setup::run(&project, Need::Machines)?;
+            if !installed {
+                println!("setup: nothing needs installing");
+            }
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Build(arguments) => {
+            setup::run(&project, Need::Build)?;
+            let binary = build::run(&project, arguments.profile())?;
+            println!("{}", binary.display());
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Vm(arguments) => vm::run(&project, &arguments),
+    }
+}

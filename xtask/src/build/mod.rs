@@ -1,0 +1,64 @@
+//! `cargo xtask build`: the eBPF object, then the binary that embeds it.
+
+mod ebpf;
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::Args;
+
+pub use self::ebpf::build as ebpf;
+use crate::command::{CommandExt, cargo};
+use crate::project::Project;
+
+/// Arguments of `cargo xtask build`.
+#[derive(Args)]
+pub struct Arguments {
+    /// Optimise, into target/release
+    #[arg(long)]
+    release: bool,
+}
+
+impl Arguments {
+    /// The profile of the host packages.
+    pub const fn profile(&self) -> Profile {
+        if self.release { Profile::Release } else { Profile::Dev }
+    }
+}
+
+/// Cargo's profile for the host packages. The eBPF object is always optimised.
+#[derive(Clone, Copy)]
+pub enum Profile {
+    /// For development and tests.
+    Dev,
+    /// For use.
+    Release,
+}
+
+impl Profile {
+    const fn argument(self) -> &'static str {
+        match self {
+            Self::Dev => "--profile=dev",
+            Self::Release => "--profile=release",
+        }
+    }
+
+    const fn directory(self) -> &'static str {
+        match self {
+            Self::Dev => "debug",
+            Self::Release => "release",
+        }
+    }
+}
+
+/// Builds all of netobs and returns the binary's path.
+pub fn run(project: &Project, profile: Profile) -> Result<PathBuf> {
+    ebpf(project)?;
+    cargo().args(["build", "--package", "netobs", profile.argument()]).current_dir(project.root()).run()?;
+    Ok(binary(project, profile))
+}
+
+/// Where the binary is once built.
+pub fn binary(project: &Project, profile: Profile) -> PathBuf {
+    project.target().join(profile.directory()).join("netobs")
+}
