@@ -2,8 +2,6 @@
 
 use std::collections::HashSet;
 
-use netobs_ebpf::Hook;
-
 use super::time::WallClock;
 use crate::event::{Conntrack, Detail, Direction, DropReason, Origin, Proto, Tuple};
 use crate::explain;
@@ -252,6 +250,8 @@ fn info(detail: Detail, proto: Proto) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use netobs_ebpf::Hook;
+
     use super::*;
 
     #[test]
