@@ -1,6 +1,6 @@
 //! Joins events to journeys, and decides when a journey is over.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
 use netobs_ebpf::Hook;
 
@@ -13,6 +13,8 @@ const SETTLE: u64 = 20_000_000;
 const QUIET: u64 = 300_000_000;
 /// Open journeys are bounded: at about 2 KiB each these are 32 MiB.
 const OPEN: usize = 16_384;
+/// Finished journeys wait for older ones that are still open, so that people read them in order; but no more than these.
+const READY: usize = 2048;
 const AF_PACKET: u16 = libc::AF_PACKET as u16;
 
 /// Open journeys, by packet.
@@ -23,6 +25,10 @@ pub struct Tracker {
     ended: VecDeque<(u64, PacketId)>,
     /// Under way, oldest first: when to ask whether anything was heard of them.
     waiting: VecDeque<(u64, PacketId)>,
+    /// Start of every open journey.
+    starts: BTreeSet<(u64, PacketId)>,
+    /// Over, but younger than one that is open.
+    ready: BTreeMap<(u64, PacketId), Journey>,
     early: u64,
 }
 
@@ -43,6 +49,7 @@ impl Tracker {
                     return;
                 }
                 self.waiting.push_back((event.time + QUIET, event.packet));
+                self.starts.insert((event.time, event.packet));
                 self.open.entry(event.packet).or_insert(Journey::begin(event))
             }
         };
@@ -54,15 +61,14 @@ impl Tracker {
         }
     }
 
-    /// Journeys that are over at `now` (`CLOCK_MONOTONIC`, nanoseconds).
+    /// Journeys that are over at `now` (`CLOCK_MONOTONIC`, nanoseconds), in the order they began.
     pub fn finished(&mut self, now: u64) -> Vec<Journey> {
-        let mut finished = Vec::new();
         while let Some((due, packet)) = self.ended.front().copied() {
             if due > now {
                 break;
             }
             self.ended.pop_front();
-            finished.extend(self.open.remove(&packet));
+            self.close(packet);
         }
         while let Some((due, packet)) = self.waiting.front().copied() {
             let crowded = self.open.len() > OPEN;
@@ -76,24 +82,41 @@ impl Tracker {
             }
             let heard_until = journey.last + QUIET;
             if heard_until > now && !crowded {
+                // Out of order in the queue, by as much as it was heard of: it is looked at a little late.
                 self.waiting.push_back((heard_until, packet));
-                // The queue stays in order of time but for this entry, which is looked at in its turn.
                 continue;
             }
             self.early += u64::from(heard_until > now);
-            finished.extend(self.open.remove(&packet));
+            self.close(packet);
         }
-        finished.sort_by_key(|journey| journey.started);
+        let mut finished = Vec::new();
+        while let Some(entry) = self.ready.first_entry() {
+            let is_oldest = self.starts.first().is_none_or(|oldest| entry.key() < oldest);
+            if !is_oldest && self.ready.len() <= READY {
+                break;
+            }
+            finished.extend(self.ready.pop_first().map(|(_, journey)| journey));
+        }
         finished
+    }
+
+    fn close(&mut self, packet: PacketId) {
+        if let Some(journey) = self.open.remove(&packet) {
+            let key = (journey.started, packet);
+            self.starts.remove(&key);
+            self.ready.insert(key, journey);
+        }
     }
 
     /// All journeys that are left, whatever state they are in.
     pub fn drain(&mut self) -> Vec<Journey> {
-        let mut rest: Vec<_> = self.open.drain().map(|(_, journey)| journey).collect();
-        rest.sort_by_key(|journey| journey.started);
+        let open: Vec<_> = self.open.keys().copied().collect();
+        for packet in open {
+            self.close(packet);
+        }
         self.ended.clear();
         self.waiting.clear();
-        rest
+        std::mem::take(&mut self.ready).into_values().collect()
     }
 
     /// Whether nothing is under way.
