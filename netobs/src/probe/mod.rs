@@ -5,6 +5,7 @@ mod hooks;
 mod kernel;
 mod object;
 mod session;
+pub mod tc;
 
 pub use counters::Losses;
 pub use hooks::{HOOKS, HookRow, Kind};

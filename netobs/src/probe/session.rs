@@ -8,7 +8,7 @@ use netobs_ebpf::{Conditions, Counters};
 use super::counters::{self, Losses};
 use super::hooks::{HOOKS, HookRow, Kind};
 use super::kernel::Kernel;
-use super::object;
+use super::{object, tc};
 use crate::netns::NetnsInode;
 use crate::refusal::Refusal;
 
@@ -26,6 +26,8 @@ pub struct Selection {
 pub struct ProbeStatus {
     /// The hook.
     pub row: &'static HookRow,
+    /// How it is attached, or was tried last.
+    pub kind: Kind,
     /// Why it is not attached; `None` if it is.
     pub why_not: Option<String>,
 }
@@ -47,6 +49,7 @@ pub struct Session {
     ebpf: Option<Ebpf>,
     counters: PerCpuArray<MapData, Counters>,
     probes: Vec<ProbeStatus>,
+    undo: tc::Undo,
 }
 
 impl Session {
@@ -63,23 +66,33 @@ impl Session {
             device: selection.device.as_deref().map_or([0; 2], device_words),
         };
         let mut ebpf = object::load(&kernel.layout, &conditions, &btf).map_err(refused)?;
-        let ring = ebpf
-            .take_map("EVENTS")
-            .and_then(|map| RingBuf::try_from(map).ok())
-            .ok_or(ProbeError::Map("EVENTS"))?;
+        let ring =
+            ebpf.take_map("EVENTS").and_then(|map| RingBuf::try_from(map).ok()).ok_or(ProbeError::Map("EVENTS"))?;
         let counters = ebpf
             .take_map("COUNTERS")
             .and_then(|map| PerCpuArray::try_from(map).ok())
             .ok_or(ProbeError::Map("COUNTERS"))?;
         let mut probes = Vec::new();
         for row in &HOOKS {
-            let why_not = match row.kind {
-                Kind::TpBtf => attach_tracepoint(&mut ebpf, kernel, row, &btf).err(),
-                Kind::Tc => continue,
-            };
-            probes.push(ProbeStatus { row, why_not });
+            if row.is_per_device() {
+                continue;
+            }
+            let why_not = attach_tracepoint(&mut ebpf, kernel, row, &btf).err();
+            probes.push(ProbeStatus { row, kind: Kind::TpBtf, why_not });
         }
-        Ok((Self { ebpf: Some(ebpf), counters, probes }, ring))
+        Ok((Self { ebpf: Some(ebpf), counters, probes, undo: tc::Undo::default() }, ring))
+    }
+
+    /// Attaches the classifiers to these devices, once. Without this call they are not even loaded.
+    pub fn attach_tc(&mut self, targets: &[tc::Target]) {
+        if let Some(ebpf) = &mut self.ebpf {
+            self.probes.extend(tc::attach(ebpf, targets, &self.undo));
+        }
+    }
+
+    /// What must be undone even if the session is never dropped.
+    pub fn undo(&self) -> tc::Undo {
+        self.undo.clone()
     }
 
     /// What became of each hook.
@@ -98,7 +111,14 @@ impl Session {
 
     /// Detaches everything. Counters can still be read.
     pub fn detach(&mut self) {
+        self.undo.undo();
         self.ebpf = None;
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.detach();
     }
 }
 
@@ -116,12 +136,21 @@ fn attach_tracepoint(ebpf: &mut Ebpf, kernel: &Kernel, row: &HookRow, btf: &Btf)
 }
 
 /// A verifier log has thousands of lines; the last that says something is the reason.
-fn one_line(error: &ProgramError) -> String {
+pub(super) fn one_line(error: &ProgramError) -> String {
     match error {
         ProgramError::LoadError { io_error, verifier_log } => {
-            let log = verifier_log.to_string(); if std::env::var_os("VLOG").is_some() { eprintln!("{}", log.lines().rev().take(25).collect::<Vec<_>>().into_iter().rev().collect::<Vec<_>>().join("\n")); }
+            let log = verifier_log.to_string();
+            if std::env::var_os("VLOG").is_some() {
+                eprintln!(
+                    "{}",
+                    log.lines().rev().take(25).collect::<Vec<_>>().into_iter().rev().collect::<Vec<_>>().join("\n")
+                );
+            }
             let reason = log.lines().rev().find(|line| !line.is_empty() && !line.starts_with("processed "));
-            format!("the kernel refused the program: {io_error}{}", reason.map(|r| format!(": {r}")).unwrap_or_default())
+            format!(
+                "the kernel refused the program: {io_error}{}",
+                reason.map(|r| format!(": {r}")).unwrap_or_default()
+            )
         }
         other => {
             let mut text = other.to_string();

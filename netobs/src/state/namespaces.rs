@@ -55,6 +55,14 @@ impl Namespaces {
         Netns::at(path).ok().filter(|netns| netns.inode() == inode)
     }
 
+    /// Every namespace that can be found now, by name.
+    pub fn all(&mut self) -> Vec<(NetnsInode, String)> {
+        self.scan();
+        let mut all: Vec<_> = self.known.iter().map(|(inode, known)| (*inode, known.name.clone())).collect();
+        all.sort_by(|(_, a), (_, b)| a.cmp(b));
+        all
+    }
+
     fn find(&mut self, inode: NetnsInode) -> Option<&Known> {
         if self.pins_changed() {
             self.scanned = None;
@@ -81,8 +89,7 @@ impl Namespaces {
         self.scanned = Some(Instant::now());
         self.known.clear();
         // The later insertion wins: a process, then a pinned name, then the machine's own namespace.
-        let mut processes: Vec<i32> =
-            entries(Path::new("/proc")).filter_map(|name| name.parse().ok()).collect();
+        let mut processes: Vec<i32> = entries(Path::new("/proc")).filter_map(|name| name.parse().ok()).collect();
         processes.sort_unstable_by(|a, b| b.cmp(a));
         for pid in processes {
             let path = PathBuf::from(format!("/proc/{pid}/ns/net"));

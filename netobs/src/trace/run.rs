@@ -211,7 +211,7 @@ impl From<&crate::probe::ProbeStatus> for ProbeRecord {
     fn from(status: &crate::probe::ProbeStatus) -> Self {
         Self {
             name: status.row.name.to_owned(),
-            kind: status.row.kind.name(),
+            kind: status.kind.name(),
             attached: status.why_not.is_none(),
             why_not: status.why_not.clone(),
         }
