@@ -1,5 +1,6 @@
 //! Arguments, exit statuses, and nothing else: each subcommand's file wires the library together.
 
+mod check;
 mod duration;
 mod trace;
 
@@ -21,6 +22,7 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     Trace(trace::TraceArguments),
+    Check(check::CheckArguments),
 }
 
 /// Parses the command line, runs the subcommand and turns its result into the contract's exit status.
@@ -35,6 +37,7 @@ pub fn run() -> ExitCode {
     };
     let result: anyhow::Result<ExitCode> = match arguments.command {
         Command::Trace(arguments) => trace::run(arguments),
+        Command::Check(arguments) => check::run(arguments),
     };
     result.unwrap_or_else(|error| {
         eprintln!("netobs: {}", printable(&format!("{error:#}")));

@@ -17,7 +17,8 @@ pub struct Losses {
 /// One hook's counters, summed over the CPUs.
 pub(super) fn of_hook(map: &PerCpuArray<MapData, Counters>, hook: Hook) -> Losses {
     let Ok(per_cpu) = map.get(&(hook as u32), 0) else { return Losses::default() };
-    let total = |counter: Counter| -> u64 { per_cpu.iter().filter_map(|counters| counters.get(counter as usize)).sum() };
+    let total =
+        |counter: Counter| -> u64 { per_cpu.iter().filter_map(|counters| counters.get(counter as usize)).sum() };
     Losses {
         emitted: total(Counter::Emitted),
         ring: total(Counter::LostRing),

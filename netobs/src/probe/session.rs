@@ -63,10 +63,8 @@ impl Session {
             device: selection.device.as_deref().map_or([0; 2], device_words),
         };
         let mut ebpf = object::load(&kernel.layout, &conditions, &btf).map_err(refused)?;
-        let ring = ebpf
-            .take_map("EVENTS")
-            .and_then(|map| RingBuf::try_from(map).ok())
-            .ok_or(ProbeError::Map("EVENTS"))?;
+        let ring =
+            ebpf.take_map("EVENTS").and_then(|map| RingBuf::try_from(map).ok()).ok_or(ProbeError::Map("EVENTS"))?;
         let counters = ebpf
             .take_map("COUNTERS")
             .and_then(|map| PerCpuArray::try_from(map).ok())
@@ -119,9 +117,18 @@ fn attach_tracepoint(ebpf: &mut Ebpf, kernel: &Kernel, row: &HookRow, btf: &Btf)
 fn one_line(error: &ProgramError) -> String {
     match error {
         ProgramError::LoadError { io_error, verifier_log } => {
-            let log = verifier_log.to_string(); if std::env::var_os("VLOG").is_some() { eprintln!("{}", log.lines().rev().take(25).collect::<Vec<_>>().into_iter().rev().collect::<Vec<_>>().join("\n")); }
+            let log = verifier_log.to_string();
+            if std::env::var_os("VLOG").is_some() {
+                eprintln!(
+                    "{}",
+                    log.lines().rev().take(25).collect::<Vec<_>>().into_iter().rev().collect::<Vec<_>>().join("\n")
+                );
+            }
             let reason = log.lines().rev().find(|line| !line.is_empty() && !line.starts_with("processed "));
-            format!("the kernel refused the program: {io_error}{}", reason.map(|r| format!(": {r}")).unwrap_or_default())
+            format!(
+                "the kernel refused the program: {io_error}{}",
+                reason.map(|r| format!(": {r}")).unwrap_or_default()
+            )
         }
         other => {
             let mut text = other.to_string();

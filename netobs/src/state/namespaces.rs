@@ -81,8 +81,7 @@ impl Namespaces {
         self.scanned = Some(Instant::now());
         self.known.clear();
         // The later insertion wins: a process, then a pinned name, then the machine's own namespace.
-        let mut processes: Vec<i32> =
-            entries(Path::new("/proc")).filter_map(|name| name.parse().ok()).collect();
+        let mut processes: Vec<i32> = entries(Path::new("/proc")).filter_map(|name| name.parse().ok()).collect();
         processes.sort_unstable_by(|a, b| b.cmp(a));
         for pid in processes {
             let path = PathBuf::from(format!("/proc/{pid}/ns/net"));

@@ -11,7 +11,7 @@ use super::narrate::Narrator;
 use super::time::monotonic;
 use crate::event;
 use crate::journey::{Journey, Outcome, Tracker};
-use crate::output::{Closed, LostRecord, ProbeRecord, SummaryRecord, Writer};
+use crate::output::{Closed, LostRecord, OutcomeCounts, ProbeRecord, SummaryRecord, Writer};
 use crate::probe::{Kernel, Losses, Session};
 use crate::state::Namespaces;
 
@@ -65,7 +65,7 @@ pub struct Trace<'k> {
     writer: Writer,
     limits: Limits,
     decoded: u64,
-    outcomes: Vec<(&'static str, u64)>,
+    outcomes: OutcomeCounts,
     printed: u64,
 }
 
@@ -78,8 +78,6 @@ impl<'k> Trace<'k> {
         writer: Writer,
         limits: Limits,
     ) -> Self {
-        // The contract's order.
-        let outcomes = [Outcome::Delivered, Outcome::Dropped, Outcome::Left, Outcome::ClonedAway, Outcome::Unknown];
         Self {
             session,
             ring,
@@ -89,7 +87,7 @@ impl<'k> Trace<'k> {
             writer,
             limits,
             decoded: 0,
-            outcomes: outcomes.iter().map(|outcome| (outcome.name(), 0)).collect(),
+            outcomes: OutcomeCounts::default(),
             printed: 0,
         }
     }
@@ -166,9 +164,15 @@ impl<'k> Trace<'k> {
                 continue;
             }
             self.printed += 1;
-            for (_, count) in self.outcomes.iter_mut().filter(|(name, _)| *name == outcome.name()) {
-                *count += 1;
-            }
+            let counts = &mut self.outcomes;
+            *match outcome {
+                Outcome::Delivered => &mut counts.delivered,
+                Outcome::Dropped => &mut counts.dropped,
+                Outcome::Left => &mut counts.left,
+                Outcome::ClonedAway => &mut counts.cloned_away,
+                Outcome::Unknown => &mut counts.unknown,
+            } += 1;
+            counts.dropped_harmlessly += u64::from(record.drop.as_ref().is_some_and(|drop| drop.fault == Some(false)));
             self.writer.packet(&record)?;
         }
         Ok(())
