@@ -5,6 +5,7 @@
 //! `lab` builds the network to try it on. `cli` holds only arguments and the wiring.
 
 pub mod cli;
+pub mod lab;
 pub mod netlink;
 pub mod netns;
 pub mod output;

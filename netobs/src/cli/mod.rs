@@ -1,5 +1,8 @@
 //! Arguments, exit statuses, and nothing else: each subcommand's file wires the library together.
 
+mod lab;
+mod print;
+
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -16,7 +19,15 @@ struct Arguments {
 }
 
 #[derive(Subcommand)]
-enum Command {}
+enum Command {
+    Lab(lab::Arguments),
+    /// PID 1 of a lab's node; for `netobs lab up` only.
+    #[command(hide = true)]
+    LabInit {
+        /// What `ps` shows.
+        node: String,
+    },
+}
 
 /// Parses the command line, runs the subcommand and turns its result into the contract's exit status.
 pub fn run() -> ExitCode {
@@ -28,7 +39,10 @@ pub fn run() -> ExitCode {
             return ExitCode::from(if error.use_stderr() { 2 } else { 0 });
         }
     };
-    let result: anyhow::Result<ExitCode> = match arguments.command {};
+    let result: anyhow::Result<ExitCode> = match arguments.command {
+        Command::Lab(arguments) => lab::run(arguments),
+        Command::LabInit { .. } => Ok(crate::lab::init::run()),
+    };
     result.unwrap_or_else(|error| {
         eprintln!("netobs: {}", printable(&format!("{error:#}")));
         status_of(&error)
