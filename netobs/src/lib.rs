@@ -9,6 +9,7 @@ pub mod cli;
 pub mod event;
 pub mod explain;
 pub mod journey;
+pub mod lab;
 pub mod netlink;
 pub mod netns;
 pub mod output;

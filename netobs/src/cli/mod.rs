@@ -3,6 +3,8 @@
 mod check;
 mod duration;
 mod trace;
+mod lab;
+mod print;
 
 use std::process::ExitCode;
 
@@ -23,6 +25,13 @@ struct Arguments {
 enum Command {
     Trace(trace::TraceArguments),
     Check(check::CheckArguments),
+    Lab(lab::Arguments),
+    /// PID 1 of a lab's node; for `netobs lab up` only.
+    #[command(hide = true)]
+    LabInit {
+        /// What `ps` shows.
+        node: String,
+    },
 }
 
 /// Parses the command line, runs the subcommand and turns its result into the contract's exit status.
@@ -38,6 +47,8 @@ pub fn run() -> ExitCode {
     let result: anyhow::Result<ExitCode> = match arguments.command {
         Command::Trace(arguments) => trace::run(arguments),
         Command::Check(arguments) => check::run(arguments),
+        Command::Lab(arguments) => lab::run(arguments),
+        Command::LabInit { .. } => Ok(crate::lab::init::run()),
     };
     result.unwrap_or_else(|error| {
         eprintln!("netobs: {}", printable(&format!("{error:#}")));
