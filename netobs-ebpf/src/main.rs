@@ -1,6 +1,10 @@
 //! The eBPF programs.
 #![no_std]
 #![no_main]
+// The filter's placeholders are padded by the assembler.
+#![cfg_attr(target_arch = "bpf", feature(asm_experimental_arch))]
+
+mod filter;
 
 #[cfg(not(test))]
 #[panic_handler]
