@@ -5,5 +5,6 @@
 //! `lab` builds the network to try it on. `cli` holds only arguments and the wiring.
 
 pub mod cli;
+pub mod filter;
 pub mod output;
 pub mod refusal;
