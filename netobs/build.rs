@@ -1,4 +1,4 @@
-//! Finds the eBPF object that the binary embeds.
+//! Finds the eBPF object that the binary embeds, and links libpcap.
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -10,6 +10,7 @@ const DEFAULT: &str = "../target/ebpf/bpfel-unknown-none/release/netobs-ebpf";
 
 fn main() -> ExitCode {
     println!("cargo:rerun-if-changed=build.rs");
+    link_libpcap();
     match embed_ebpf_object() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -31,4 +32,16 @@ fn embed_ebpf_object() -> Result<(), String> {
         object.canonicalize().map_err(|_| "the eBPF object is not built: run `cargo xtask build`".to_owned())?;
     println!("cargo:rustc-env={VARIABLE}={}", found.display());
     Ok(())
+}
+
+/// libpcap goes into the binary, so that the binary alone runs elsewhere. `LIBPCAP_LIBDIR` names the directory of a
+/// `libpcap.a` that is not where the linker looks by itself.
+fn link_libpcap() {
+    println!("cargo::rerun-if-env-changed=LIBPCAP_LIBDIR");
+    if let Ok(directory) = env::var("LIBPCAP_LIBDIR") {
+        println!("cargo::rustc-link-search=native={directory}");
+    }
+    // Not bundled: as an archive of its own it comes after this package's objects, whose stand-ins for libpcap's
+    // capture back ends (`filter/libpcap_stubs.rs`) the linker must have seen first.
+    println!("cargo::rustc-link-lib=static:-bundle=pcap");
 }

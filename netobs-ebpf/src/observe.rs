@@ -152,6 +152,7 @@ fn meets_conditions(sighting: &Sighting) -> bool {
 
 #[inline(always)]
 fn matches_filter(extent: &Extent, header: &MaybeUninit<Header>) -> bool {
+    // The filter never looks past `captured`, but the verifier wants all of it initialised: it was read from the kernel.
     let bytes = header.as_ptr().cast();
     let verdict = if extent.ethernet {
         filter_l2(bytes, extent.captured, extent.length)

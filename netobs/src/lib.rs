@@ -8,6 +8,7 @@ pub mod btf;
 pub mod cli;
 pub mod event;
 pub mod explain;
+pub mod filter;
 pub mod journey;
 pub mod lab;
 pub mod netlink;

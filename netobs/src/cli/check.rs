@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 
+use crate::filter::Filter;
 use crate::output::{CapabilitiesRecord, Format, ProbeRecord, Writer};
 use crate::probe::{Kernel, Selection, Session};
 use crate::refusal::Refusal;
@@ -19,7 +20,7 @@ pub struct CheckArguments {
 /// Attaches every hook for a moment and reports.
 pub fn run(arguments: CheckArguments) -> anyhow::Result<ExitCode> {
     let kernel = Kernel::read().map_err(|error| Refusal::NotPermitted(error.to_string()))?;
-    let (mut session, _ring) = Session::attach(&kernel, &Selection::default())?;
+    let (mut session, _ring) = Session::attach(&kernel, &Filter::compile("")?, &Selection::default())?;
     session.detach();
     let mut blind_spots: Vec<String> = session
         .probes()

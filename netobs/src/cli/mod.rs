@@ -2,9 +2,9 @@
 
 mod check;
 mod duration;
-mod trace;
 mod lab;
 mod print;
+mod trace;
 
 use std::process::ExitCode;
 

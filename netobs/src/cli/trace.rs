@@ -9,6 +9,7 @@ use clap::Args;
 use tokio::process::{Child, Command};
 use tokio::signal::unix::{SignalKind, signal};
 
+use crate::filter::Filter;
 use crate::netns::Netns;
 use crate::output::{Format, Writer, printable};
 use crate::probe::{Kernel, Selection, Session};
@@ -54,8 +55,9 @@ pub fn run(arguments: TraceArguments) -> anyhow::Result<ExitCode> {
         netns: arguments.netns.as_deref().map(Netns::open).transpose()?.map(|netns| netns.inode()),
         device: arguments.device.clone(),
     };
+    let filter = Filter::compile(&arguments.filter.join(" ")).map_err(|error| Refusal::Usage(error.to_string()))?;
     let kernel = Kernel::read().map_err(|error| Refusal::NotPermitted(error.to_string()))?;
-    let attached = Session::attach(&kernel, &selection)?;
+    let attached = Session::attach(&kernel, &filter, &selection)?;
     let limits = Limits { count: arguments.count, drops_only: arguments.drops };
     let trace = Trace::new(&kernel, Namespaces::new(), attached, Writer::stdout(arguments.format), limits);
 

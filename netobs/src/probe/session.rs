@@ -8,7 +8,8 @@ use netobs_ebpf::{Conditions, Counters};
 use super::counters::{self, Losses};
 use super::hooks::{HOOKS, HookRow, Kind};
 use super::kernel::Kernel;
-use super::object;
+use super::object::{self, ObjectError};
+use crate::filter::Filter;
 use crate::netns::NetnsInode;
 use crate::refusal::Refusal;
 
@@ -55,14 +56,14 @@ impl Session {
     ///
     /// # Errors
     /// Not permitted, or nothing can be loaded.
-    pub fn attach(kernel: &Kernel, selection: &Selection) -> anyhow::Result<(Self, RingBuf<MapData>)> {
+    pub fn attach(kernel: &Kernel, filter: &Filter, selection: &Selection) -> anyhow::Result<(Self, RingBuf<MapData>)> {
         let btf = Btf::from_sys_fs().map_err(|error| ProbeError::Load(error.to_string()))?;
         let conditions = Conditions {
             netns: selection.netns.map_or(0, |netns| netns.0),
             reserved: 0,
             device: selection.device.as_deref().map_or([0; 2], device_words),
         };
-        let mut ebpf = object::load(&kernel.layout, &conditions, &btf).map_err(refused)?;
+        let mut ebpf = object::load(&kernel.layout, &conditions, filter, &btf).map_err(refused)?;
         let ring =
             ebpf.take_map("EVENTS").and_then(|map| RingBuf::try_from(map).ok()).ok_or(ProbeError::Map("EVENTS"))?;
         let counters = ebpf
@@ -142,7 +143,11 @@ fn one_line(error: &ProgramError) -> String {
     }
 }
 
-fn refused(error: aya::EbpfError) -> anyhow::Error {
+fn refused(error: ObjectError) -> anyhow::Error {
+    let error = match error {
+        ObjectError::Filter(error) => return Refusal::Usage(error.to_string()).into(),
+        ObjectError::Load(error) => error,
+    };
     let text = format!("{:#}", anyhow::Error::new(error));
     // Without CAP_BPF the first map cannot be made.
     if text.contains("EPERM") || text.contains("Operation not permitted") {
