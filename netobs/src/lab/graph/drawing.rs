@@ -125,16 +125,15 @@ fn boxes(leaves: &[Leaf<'_>], columns: &Columns, cable: Side) -> Vec<String> {
     let mut rows = vec![String::new(); if leaves.is_empty() { 0 } else { height + 2 }];
     for (index, leaf) in leaves.iter().enumerate() {
         let (Some(&start), Some(&width)) = (columns.starts.get(index), columns.widths.get(index)) else { continue };
-        let at = |side| if cable == side { vec![width / 2] } else { Vec::new() };
+        let crossings = |side| if cable == side { vec![width / 2] } else { Vec::new() };
         let blank = height - leaf.lines.len();
-        let mut own = vec![edge('┌', '┐', &title(leaf.node), width, &at(Side::Above), '┴')];
-        let empty = std::iter::repeat_n("", blank);
-        let lines: Vec<&str> = match cable {
-            Side::Below => empty.chain(leaf.lines.iter().map(String::as_str)).collect(),
-            Side::Above => leaf.lines.iter().map(String::as_str).chain(empty).collect(),
-        };
+        let mut own = vec![edge('┌', '┐', &title(leaf.node), width, &crossings(Side::Above), '┴')];
+        // The device stays next to its cable.
+        let mut lines: Vec<&str> = leaf.lines.iter().map(String::as_str).collect();
+        let at = if cable == Side::Below { lines.len().saturating_sub(1) } else { lines.len() };
+        lines.splice(at..at, std::iter::repeat_n("", blank));
         own.extend(lines.iter().map(|line| framed(&format!(" {line}"), width)));
-        own.push(edge('└', '┘', "", width, &at(Side::Below), '┬'));
+        own.push(edge('└', '┘', "", width, &crossings(Side::Below), '┬'));
         for (row, piece) in rows.iter_mut().zip(own) {
             *row = format!("{row:start$}{piece}");
         }
