@@ -2,13 +2,14 @@
 
 use std::ffi::OsString;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
 use nix::unistd::geteuid;
 use serde_json::json;
 
-use super::print::{print, print_json};
-use crate::lab::{self, Error, LabName, LabStatus, State, Topology, default_topology, graph};
+use super::print::{print, print_record};
+use crate::lab::{self, Error, LabName, LabStatus, State, default_topology, graph};
 use crate::refusal::Refusal;
 
 /// Builds, shows and removes a container network to try things on.
@@ -115,13 +116,14 @@ fn up(topology: &str, name: &str, format: Format) -> anyhow::Result<()> {
     }
     root("building a lab")?;
     let built = lab::up(&lab, default_topology()).map_err(refused)?;
-    let seconds = (built.took.as_secs_f64() * 1000.0).round() / 1000.0;
+    let seconds = seconds(built.took);
     if format == Format::Json {
         let nodes: Vec<_> = built.state.nodes.iter().map(node_json).collect();
-        return print_json(&json!({
-            "type": "lab_up", "lab": lab, "topology": built.state.topology.name, "already": built.already,
-            "seconds": seconds, "nodes": nodes,
-        }));
+        let record = json!({
+            "lab": lab, "topology": built.state.topology.name, "already": built.already, "seconds": seconds,
+            "nodes": nodes,
+        });
+        return print_record("lab_up", &record);
     }
     if built.already {
         return print(&format!("lab {lab} is up already\n"));
@@ -161,11 +163,12 @@ fn down(lab: &str, all: bool, format: Format) -> anyhow::Result<()> {
     for lab in labs {
         match lab::down(&lab) {
             Ok(removed) => {
-                let seconds = (removed.took.as_secs_f64() * 1000.0).round() / 1000.0;
+                let seconds = seconds(removed.took);
                 match format {
-                    Format::Json => print_json(&json!({
-                        "type": "lab_down", "lab": lab, "removed": removed.existed, "seconds": seconds,
-                    }))?,
+                    Format::Json => {
+                        let record = json!({ "lab": lab, "removed": removed.existed, "seconds": seconds });
+                        print_record("lab_down", &record)?;
+                    }
                     Format::Text if removed.existed => print(&format!("lab {lab} is removed after {seconds:.2} s\n"))?,
                     Format::Text => print(&format!("there is no lab {lab}, nothing to remove\n"))?,
                 }
@@ -180,14 +183,7 @@ fn status(format: Format) -> anyhow::Result<()> {
     root("looking into a lab's namespaces")?;
     let labs = lab::status()?;
     if format == Format::Json {
-        for lab in &labs {
-            let mut record = serde_json::to_value(lab)?;
-            if let Some(fields) = record.as_object_mut() {
-                fields.insert("type".to_owned(), json!("lab"));
-            }
-            print_json(&record)?;
-        }
-        return Ok(());
+        return labs.iter().try_for_each(|lab| print_record("lab", lab));
     }
     if labs.is_empty() {
         return print("no lab is up; `netobs lab up` builds one\n");
@@ -247,16 +243,13 @@ fn draw(name: &str, format: Picture) -> anyhow::Result<()> {
         Picture::Text => print(&graph::text(&topology)),
         Picture::Dot => print(&graph::dot(&topology)),
         Picture::Mermaid => print(&graph::mermaid(&topology)),
-        Picture::Json => print_json(&topology_json(&topology)?),
+        Picture::Json => print_record("topology", &topology),
     }
 }
 
-fn topology_json(topology: &Topology) -> anyhow::Result<serde_json::Value> {
-    let mut record = serde_json::to_value(topology)?;
-    if let Some(fields) = record.as_object_mut() {
-        fields.insert("type".to_owned(), json!("topology"));
-    }
-    Ok(record)
+/// To the millisecond.
+fn seconds(took: Duration) -> f64 {
+    (took.as_secs_f64() * 1000.0).round() / 1000.0
 }
 
 fn lab_name(name: &str) -> anyhow::Result<LabName> {

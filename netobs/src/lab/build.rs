@@ -47,7 +47,8 @@ pub fn up(lab: &LabName, topology: Topology) -> Result<Built> {
     state.save()?;
     match build(&mut state) {
         Ok(()) => Ok(Built { state, already: false, took: start.elapsed() }),
-        Err(cause) => Err(undo(&state, cause)),
+        // Ctrl-C reaches `nft` as well; that it failed is then not the point.
+        Err(cause) => Err(undo(&state, interrupt::check().err().unwrap_or(cause))),
     }
 }
 

@@ -8,8 +8,12 @@ use std::time::{Duration, Instant};
 
 use super::{Error, LabName, Result};
 
+/// Which controllers a version 2 group hands down.
+const CONTROL: &str = "cgroup.subtree_control";
 /// The group above all labs' groups.
 const GROUP: &str = "netobs";
+/// Says that the root group hands the memory controller down only because of us.
+const HANDED_DOWN: &str = "/run/netobs/cgroup-memory";
 /// The kernel refuses to remove a group for a moment after its last process has ended.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -59,8 +63,13 @@ pub(super) fn create(group: &Path, limit: u64) -> io::Result<()> {
         exists_or(fs::create_dir(parent))?;
         if unified {
             // A version 2 group has only the controllers that each group above it hands down.
-            hand_down(root)?;
-            hand_down(parent)?;
+            if !hands_down(root)? {
+                fs::write(HANDED_DOWN, "")?;
+                fs::write(root.join(CONTROL), "+memory")?;
+            }
+            if !hands_down(parent)? {
+                fs::write(parent.join(CONTROL), "+memory")?;
+            }
         }
         match exists_or(fs::create_dir(group)) {
             Err(error) if error.kind() == ErrorKind::NotFound && attempt < 10 => {}
@@ -80,13 +89,9 @@ pub(super) fn create(group: &Path, limit: u64) -> io::Result<()> {
     }
 }
 
-/// Lets the groups below use the memory controller, as every container engine does.
-fn hand_down(group: &Path) -> io::Result<()> {
-    let control = group.join("cgroup.subtree_control");
-    if fs::read_to_string(&control)?.split_whitespace().any(|name| name == "memory") {
-        return Ok(());
-    }
-    fs::write(control, "+memory")
+/// Whether the groups below may use the memory controller. On most machines the init system has seen to it.
+fn hands_down(group: &Path) -> io::Result<bool> {
+    Ok(fs::read_to_string(group.join(CONTROL))?.split_whitespace().any(|name| name == "memory"))
 }
 
 /// Moves a process into the group; 0 is the caller.
@@ -108,8 +113,12 @@ pub(super) fn remove(group: &Path) -> Result<()> {
             Ok(()) | Err(_) => break,
         }
     }
+    let Some(parent) = group.parent() else { return Ok(()) };
     // Refused while another lab's group is in it.
-    let _ = group.parent().map(fs::remove_dir);
+    if fs::remove_dir(parent).is_ok() && fs::remove_file(HANDED_DOWN).is_ok() {
+        // Refused if somebody else has come to use it.
+        let _ = parent.parent().map(|root| fs::write(root.join(CONTROL), "-memory"));
+    }
     Ok(())
 }
 

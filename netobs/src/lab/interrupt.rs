@@ -15,7 +15,12 @@ pub(super) fn watch() -> Result<()> {
     let action = SigAction::new(SigHandler::Handler(remember), SaFlags::empty(), SigSet::empty());
     for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
         // SAFETY: the handler only stores to an atomic, which is safe at any moment.
-        unsafe { sigaction(signal, &action) }.map_err(Error::os(format!("watch for {signal}")))?;
+        let before = unsafe { sigaction(signal, &action) }.map_err(Error::os(format!("watch for {signal}")))?;
+        // What `nohup` or a shell's `&` told us to ignore stays ignored.
+        if matches!(before.handler(), SigHandler::SigIgn) {
+            // SAFETY: ignoring a signal runs no code.
+            unsafe { sigaction(signal, &before) }.map_err(Error::os(format!("ignore {signal}")))?;
+        }
     }
     Ok(())
 }

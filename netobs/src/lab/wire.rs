@@ -23,21 +23,24 @@ pub(super) fn mark(lab: &LabName) -> String {
 }
 
 /// Numbers of devices, chosen here rather than by the kernel: the same in every lab, and known before they are made, so
-/// that one datagram can make a bridge and its ports.
+/// that one datagram can configure a bridge and its ports.
 struct Numbers<'a>(BTreeMap<(&'a str, &'a str), Ifindex>);
 
 impl<'a> Numbers<'a> {
-    fn choose(topology: &'a Topology) -> Self {
+    fn choose(topology: &'a Topology, nodes: &mut [Wired<'_>]) -> Result<Self> {
         let mut numbers = BTreeMap::new();
-        for node in &topology.nodes {
+        for (node, wired) in topology.nodes.iter().zip(nodes) {
+            // Some tunnel drivers put a device of their own into every new namespace (`tunl0`, `sit0`, …).
+            let links = wired.socket.links().map_err(Error::netlink(&node.name))?;
+            let taken = links.iter().map(|link| link.ifindex).max().unwrap_or(Ifindex::LOOPBACK);
             let bridges = node.bridges.iter().map(|bridge| bridge.name.as_str());
             let ends = topology.ends_in(&node.name).map(|end| end.device.as_str());
-            for (device, number) in bridges.chain(ends).zip(Ifindex::LOOPBACK.0 + 1..) {
+            for (device, number) in bridges.chain(ends).zip(taken.0 + 1..) {
                 numbers.insert((node.name.as_str(), device), Ifindex(number));
             }
             numbers.insert((node.name.as_str(), "lo"), Ifindex::LOOPBACK);
         }
-        Self(numbers)
+        Ok(Self(numbers))
     }
 
     fn of(&self, node: &str, device: &str) -> Option<Ifindex> {
@@ -47,7 +50,7 @@ impl<'a> Numbers<'a> {
 
 /// Makes all links, then configures them node by node.
 pub(super) fn wire(lab: &LabName, topology: &Topology, nodes: &mut [Wired<'_>]) -> Result<()> {
-    let numbers = Numbers::choose(topology);
+    let numbers = Numbers::choose(topology, nodes)?;
     for index in 0..nodes.len() {
         make_links(topology, &numbers, nodes, index)?;
     }

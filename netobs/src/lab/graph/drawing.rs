@@ -28,7 +28,8 @@ pub(super) fn draw(topology: &Topology) -> Option<String> {
             return None;
         }
         let node = topology.node(&own.node)?;
-        let mut lines = facts(node);
+        let mut lines = vec![node.role.clone()];
+        lines.extend(facts(node));
         lines.push(device(&own.device, &own.addresses));
         let leaf = Leaf { node, hubs, lines };
         if hubs.bridge.is_some() { above.push(leaf) } else { below.push(leaf) }
@@ -43,6 +44,7 @@ pub(super) fn draw(topology: &Topology) -> Option<String> {
     for bridge in &hub.bridges {
         inside.push(format!("{} — a bridge", device(&bridge.name, &bridge.addresses)));
     }
+    inside.push(hub.role.clone());
     inside.extend(facts(hub));
     let (ports, uplinks) = (columns(&above), columns(&below));
     let width = ports.width.max(uplinks.width).max(inside.iter().map(|line| line.chars().count() + 4).max()?);
@@ -53,13 +55,12 @@ pub(super) fn draw(topology: &Topology) -> Option<String> {
     let mut picture = Vec::new();
     picture.extend(boxes(&above, &ports, Side::Below));
     picture.push(cables(&ports));
-    let hub_title = format!("─ {} — {} ", hub.name, hub.role);
-    picture.push(edge('┌', '┐', &hub_title, width, &ports.centres, '┴'));
+    picture.push(edge('┌', '┐', &title(hub), width, &ports.centres, '┴'));
     if !above.is_empty() {
         picture.push(framed(&labels(&above, &ports), width));
         // The bridge itself, from the first port to the last.
         let (first, last) = (*ports.centres.first()?, *ports.centres.last()?);
-        let rail: String = (0..=last + 4)
+        let rail: String = (1..=last + 4)
             .map(|column| match column {
                 _ if ports.centres.contains(&column) => '╧',
                 _ if column + 4 >= first => '═',
@@ -94,7 +95,7 @@ fn columns(leaves: &[Leaf<'_>]) -> Columns {
     for leaf in leaves {
         let label = label(leaf.hubs).chars().count();
         let text = leaf.lines.iter().map(|line| line.chars().count()).max().unwrap_or(0);
-        let width = (text + 4).max(title(leaf).chars().count() + 3).max(label + 2);
+        let width = (text + 4).max(title(leaf.node).chars().count() + 3).max(label + 2);
         let start = if columns.width == 0 { 0 } else { columns.width + GAP };
         columns.starts.push(start);
         columns.widths.push(width);
@@ -104,8 +105,8 @@ fn columns(leaves: &[Leaf<'_>]) -> Columns {
     columns
 }
 
-fn title(leaf: &Leaf<'_>) -> String {
-    format!("─ {} — {} ", leaf.node.name, leaf.node.role)
+fn title(node: &Node) -> String {
+    format!("─ {} ", node.name)
 }
 
 fn label(end: &End) -> String {
@@ -124,16 +125,15 @@ fn boxes(leaves: &[Leaf<'_>], columns: &Columns, cable: Side) -> Vec<String> {
     let mut rows = vec![String::new(); if leaves.is_empty() { 0 } else { height + 2 }];
     for (index, leaf) in leaves.iter().enumerate() {
         let (Some(&start), Some(&width)) = (columns.starts.get(index), columns.widths.get(index)) else { continue };
-        let at = |side| if cable == side { vec![width / 2] } else { Vec::new() };
+        let crossings = |side| if cable == side { vec![width / 2] } else { Vec::new() };
         let blank = height - leaf.lines.len();
-        let mut own = vec![edge('┌', '┐', &title(leaf), width, &at(Side::Above), '┴')];
-        let empty = std::iter::repeat_n("", blank);
-        let lines: Vec<&str> = match cable {
-            Side::Below => empty.chain(leaf.lines.iter().map(String::as_str)).collect(),
-            Side::Above => leaf.lines.iter().map(String::as_str).chain(empty).collect(),
-        };
+        let mut own = vec![edge('┌', '┐', &title(leaf.node), width, &crossings(Side::Above), '┴')];
+        // The device stays next to its cable.
+        let mut lines: Vec<&str> = leaf.lines.iter().map(String::as_str).collect();
+        let at = if cable == Side::Below { lines.len().saturating_sub(1) } else { lines.len() };
+        lines.splice(at..at, std::iter::repeat_n("", blank));
         own.extend(lines.iter().map(|line| framed(&format!(" {line}"), width)));
-        own.push(edge('└', '┘', "", width, &at(Side::Below), '┬'));
+        own.push(edge('└', '┘', "", width, &crossings(Side::Below), '┬'));
         for (row, piece) in rows.iter_mut().zip(own) {
             *row = format!("{row:start$}{piece}");
         }
@@ -153,10 +153,10 @@ fn edge(left: char, right: char, title: &str, width: usize, crossings: &[usize],
     format!("{left}{}{right}", line.into_iter().collect::<String>())
 }
 
+/// A line of a box. `text` begins at the box's second column.
 fn framed(text: &str, width: usize) -> String {
     let inner = width.saturating_sub(2);
-    // `text` counts columns from the frame's own.
-    let text: String = text.chars().skip(usize::from(text.starts_with(' '))).take(inner).collect();
+    let text: String = text.chars().take(inner).collect();
     format!("│{text:inner$}│")
 }
 
@@ -167,9 +167,39 @@ fn cables(columns: &Columns) -> String {
 
 /// The names of the hub's ends, each centred on its cable.
 fn labels(leaves: &[Leaf<'_>], columns: &Columns) -> String {
-    leaves.iter().zip(&columns.centres).fold(" ".to_owned(), |line, (leaf, centre)| {
+    leaves.iter().zip(&columns.centres).fold(String::new(), |line, (leaf, centre)| {
         let label = label(leaf.hubs);
-        let start = centre.saturating_sub(label.chars().count() / 2).max(line.chars().count() + 1);
+        // One less: the frame is the box's first column.
+        let start = centre.saturating_sub(label.chars().count() / 2 + 1).max(line.chars().count() + 1);
         format!("{line:start$}{label}")
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::default_topology;
+    use super::draw;
+
+    #[test]
+    fn draws_the_default_lab_within_a_terminal() {
+        let picture = draw(&default_topology()).unwrap();
+        assert!(picture.lines().all(|line| line.chars().count() <= super::WIDTH), "{picture}");
+        let column = |line: &str, wanted: char| line.chars().position(|found| found == wanted);
+        let lines: Vec<&str> = picture.lines().collect();
+        let cable = lines.iter().position(|line| line.contains("veth")).unwrap();
+        let place = column(lines[cable], '│');
+        assert_eq!(column(lines[cable - 1], '┬'), place, "the cable leaves the box above\n{picture}");
+        assert_eq!(column(lines[cable + 1], '┴'), place, "and enters the one below\n{picture}");
+    }
+
+    #[test]
+    fn leaves_other_shapes_to_the_list() {
+        let mut topology = default_topology();
+        let mut extra = topology.links[2].clone();
+        extra.ends[0].node = "c2".to_owned();
+        extra.ends[0].device = "eth1".to_owned();
+        extra.ends[1].device = "eth1".to_owned();
+        topology.links.push(extra);
+        assert_eq!(draw(&topology), None);
+    }
 }
