@@ -4,6 +4,7 @@ mod build;
 mod command;
 mod project;
 mod setup;
+mod test;
 mod vm;
 
 use std::process::ExitCode;
@@ -28,6 +29,8 @@ enum Command {
     Setup,
     /// Build target/<profile>/netobs, the eBPF object inside
     Build(build::Arguments),
+    /// Check format and lints, and run all tests, here and on the other kernels
+    Test(test::Arguments),
     /// Run a command in an emulated machine with another kernel, netobs on its PATH
     Vm(vm::Arguments),
 }
@@ -58,6 +61,7 @@ fn run(command: Command) -> Result<ExitCode> {
             println!("{}", binary.display());
             Ok(ExitCode::SUCCESS)
         }
+        Command::Test(arguments) => test::run(&project, &arguments),
         Command::Vm(arguments) => vm::run(&project, &arguments),
     }
 }

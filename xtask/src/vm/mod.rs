@@ -16,6 +16,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow, bail};
 use clap::Args;
 
+pub use self::base::archive as prepare;
 pub use self::guest::Guest;
 pub use self::machine::{Machine, Outcome};
 use crate::build::{self, Profile};
