@@ -78,6 +78,9 @@ impl Executables {
             let message: Message = serde_json::from_str(line).context("cargo's messages are not understood")?;
             executables.add(message);
         }
+        // cargo names them in the order in which they happened to be ready.
+        executables.unit.sort_by(|left, right| left.name.cmp(&right.name));
+        executables.integration.sort_by(|left, right| left.name.cmp(&right.name));
         Ok(executables)
     }
 

@@ -66,32 +66,33 @@ pub fn integration_tests(executable: &Executable, netobs: &Path, filter: Option<
 fn tests(stage: &str, directory: &Path, command: &mut Command) -> Row {
     let started = Instant::now();
     let (tally, output) = match captured(command.current_dir(directory)) {
-        Ok((stdout, stderr, note)) => (libtest::parse(&stdout, &stderr), stdout + &stderr + note),
+        Ok((stdout, stderr, note)) => (libtest::parse(&stdout, &stderr), format!("{stdout}{stderr}\n{note}")),
         Err(error) => (Tally::failed(), format!("{error:#}")),
     };
     Row { kernel: kernel(), stage: stage.to_owned(), tally, time: started.elapsed(), output }
 }
 
-/// Runs the command and returns its two streams, and a remark when it was stopped.
+/// Runs the command and returns its two streams, and how it ended.
 ///
 /// The streams go to files: what a test leaves running may hold them open, and that must not keep this waiting.
-fn captured(command: &mut Command) -> Result<(String, String, &'static str)> {
+fn captured(command: &mut Command) -> Result<(String, String, String)> {
     let (mut stdout, mut stderr) = (temporary()?, temporary()?);
     let streams = (stdout.try_clone()?, stderr.try_clone()?);
     command.stdin(Stdio::null()).stdout(streams.0).stderr(streams.1).process_group(0);
     let mut child = command.spawn().context("cannot start the tests")?;
     let deadline = Instant::now() + TIMEOUT;
-    let mut note = "";
-    while child.try_wait().context("cannot wait for the tests")?.is_none() {
+    let status = loop {
+        if let Some(status) = child.try_wait().context("cannot wait for the tests")? {
+            break status.to_string();
+        }
         if Instant::now() >= deadline {
-            note = "\nthe tests did not end in time and were killed\n";
             killpg(Pid::from_raw(i32::try_from(child.id())?), Signal::SIGKILL).context("cannot kill the tests")?;
             child.wait().context("cannot wait for the tests")?;
-            break;
+            break format!("killed, since it did not end within {} s", TIMEOUT.as_secs());
         }
         thread::sleep(POLL);
-    }
-    Ok((contents(&mut stdout)?, contents(&mut stderr)?, note))
+    };
+    Ok((contents(&mut stdout)?, contents(&mut stderr)?, status))
 }
 
 fn temporary() -> Result<File> {

@@ -56,7 +56,7 @@ impl Report {
 
     /// Whether anything failed, or nothing ran.
     pub fn failed(&self) -> bool {
-        self.sum(|tally| tally.failed) > 0 || self.sum(|tally| tally.passed) == 0
+        self.sum(|tally| tally.failed) > 0 || self.sum(|tally| tally.passed + tally.skipped.len()) == 0
     }
 
     fn sum(&self, count: impl Fn(&Tally) -> usize) -> usize {
