@@ -3,6 +3,7 @@
 mod apt;
 mod archive;
 pub mod compiler;
+mod crates;
 pub mod kernel;
 pub mod linker;
 mod packages;
@@ -44,6 +45,7 @@ fn table(project: &Project) -> Vec<(Need, Box<dyn Requirement + '_>)> {
         (Need::Build, Box::new(packages::BUILD)),
         (Need::Build, Box::new(compiler::BpfCompiler)),
         (Need::Build, Box::new(linker::BpfLinker::new(project))),
+        (Need::Build, Box::new(crates::Crates::new(project))),
         (Need::Lab, Box::new(packages::LAB)),
         (Need::Machines, Box::new(packages::MACHINES)),
         (Need::Machines, Box::new(qemu::Emulator::new(project))),

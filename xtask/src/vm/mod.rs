@@ -74,16 +74,20 @@ pub fn run(project: &Project, arguments: &Arguments) -> Result<ExitCode> {
     match finished.outcome {
         Outcome::Exited(status) => Ok(ExitCode::from(status)),
         Outcome::TimedOut => {
-            eprintln!("{}", finished.console);
+            show(&finished.console);
             eprintln!("xtask: the command did not end within {} s: machine stopped", arguments.timeout.as_secs());
             Ok(ExitCode::from(TIMED_OUT))
         }
         Outcome::Unread => Ok(ExitCode::from(UNREAD)),
         Outcome::Died => {
-            eprintln!("{}", finished.console);
-            bail!("the machine ended before the command did; its console's last lines are above")
+            show(&finished.console);
+            bail!("the machine ended before the command did")
         }
     }
+}
+
+fn show(console: &str) {
+    eprintln!("the console's last lines:\n{}", if console.is_empty() { "(none)" } else { console });
 }
 
 fn shared_file(text: &str) -> Result<(PathBuf, PathBuf)> {
