@@ -5,6 +5,7 @@ use std::process::Command;
 use anyhow::Result;
 
 use super::Requirement;
+use super::compiler::TARGET;
 use crate::command::{CommandExt, cargo};
 use crate::project::Project;
 
@@ -21,7 +22,9 @@ impl<'a> Crates<'a> {
 
     fn fetch(&self) -> Command {
         let mut command = cargo();
-        command.args(["fetch", "--quiet"]).current_dir(self.project.root());
+        command
+            .args(["fetch", "--quiet", "--target", "x86_64-unknown-linux-gnu", "--target", TARGET])
+            .current_dir(self.project.root());
         command
     }
 }
