@@ -12,6 +12,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
+use crate::build::Progress;
 use crate::project::Project;
 use crate::setup::Need;
 
@@ -57,7 +58,7 @@ fn run(command: Command) -> Result<ExitCode> {
         }
         Command::Build(arguments) => {
             setup::run(&project, Need::Build)?;
-            let binary = build::run(&project, arguments.profile())?;
+            let binary = build::run(&project, arguments.profile(), Progress::Shown)?;
             println!("{}", binary.display());
             Ok(ExitCode::SUCCESS)
         }

@@ -11,6 +11,7 @@ pub mod qemu;
 mod sources;
 
 use std::fs::{self, File};
+use std::time::Instant;
 
 use anyhow::{Context, Result, anyhow};
 use nix::fcntl::{Flock, FlockArg};
@@ -73,10 +74,12 @@ pub fn run(project: &Project, need: Need) -> Result<bool> {
     }
     for (requirement, what) in missing {
         eprintln!("setup: installing {what}");
+        let started = Instant::now();
         requirement.install().with_context(|| format!("setup could not install {what}"))?;
         if let Some(still) = requirement.missing()? {
             return Err(anyhow!("setup installed {what}, and yet it is missing: {still}"));
         }
+        eprintln!("setup:   done in {:.0} s", started.elapsed().as_secs_f64());
     }
     Archive::remove(project);
     Ok(true)

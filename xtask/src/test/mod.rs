@@ -14,7 +14,7 @@ use clap::Args;
 
 use self::executables::Executables;
 use self::report::{Report, Row};
-use crate::build;
+use crate::build::{self, Progress};
 use crate::project::Project;
 use crate::setup::kernel::Series;
 use crate::setup::{self, Need};
@@ -61,7 +61,7 @@ fn run_stages(project: &Project, arguments: &Arguments, report: &mut Report) -> 
         report.add(host::format(project));
     }
     // Lints and tests are of code that embeds the object.
-    build::ebpf(project)?;
+    build::ebpf(project, Progress::Shown)?;
     if filter.is_none() {
         report.add(host::lints(project));
     }

@@ -19,7 +19,7 @@ use clap::Args;
 pub use self::base::archive as prepare;
 pub use self::guest::Guest;
 pub use self::machine::{Machine, Outcome};
-use crate::build::{self, Profile};
+use crate::build::{self, Profile, Progress};
 use crate::project::Project;
 use crate::setup::kernel::{DebianKernel, Series};
 use crate::setup::{self, Need};
@@ -60,7 +60,11 @@ pub struct Arguments {
 pub fn run(project: &Project, arguments: &Arguments) -> Result<ExitCode> {
     setup::run(project, Need::Machines)?;
     let profile = if arguments.release { Profile::Release } else { Profile::Dev };
-    let netobs = if arguments.no_build { build::binary(project, profile) } else { build::run(project, profile)? };
+    let netobs = if arguments.no_build {
+        build::binary(project, profile)
+    } else {
+        build::run(project, profile, Progress::Hidden)?
+    };
     let kernel = DebianKernel::new(project, arguments.kernel);
     let mut guest = Guest::new(&arguments.command);
     if netobs.exists() {
