@@ -127,7 +127,11 @@ pub unsafe fn fingerprint(head: u64, network: u32) -> Fingerprint {
         )
     } else if first >> 4 == IPV6 {
         // Flow label, payload length; next header.
-        (u64::from(words[0] & u32::from_ne_bytes([0, 0x0f, 0xff, 0xff])) << 32 | u64::from(words[1] as u16), (words[1] >> 16) as u8, 40)
+        (
+            u64::from(words[0] & u32::from_ne_bytes([0, 0x0f, 0xff, 0xff])) << 32 | u64::from(words[1] as u16),
+            (words[1] >> 16) as u8,
+            40,
+        )
     } else {
         // ARP and the like: operation, then sender and target.
         let rest: [u64; 2] = unsafe { Probed::read(ip, 8) };
@@ -167,7 +171,13 @@ pub enum Identity {
 /// # Safety
 /// `skb` is a `struct sk_buff *` and `extent` its extent.
 #[inline(always)]
-pub unsafe fn identify(hook: Hook, skb: u64, owned: bool, place: u64, extent: &Extent) -> (Identity, Option<Fingerprint>) {
+pub unsafe fn identify(
+    hook: Hook,
+    skb: u64,
+    owned: bool,
+    place: u64,
+    extent: &Extent,
+) -> (Identity, Option<Fingerprint>) {
     let mut known_print = None;
     // The two lookups are kept apart: the verifier refuses to see two pointers compared to null in one operation.
     if let Some(entry) = find(skb) {
@@ -189,9 +199,8 @@ pub unsafe fn identify(hook: Hook, skb: u64, owned: bool, place: u64, extent: &E
     }
     if let Some(entry) = find(extent.head) {
         // SAFETY: as above.
-        let (entry, fingerprint) = unsafe {
-            (&*entry, known_print.unwrap_or_else(|| fingerprint(extent.head, extent.network)))
-        };
+        let (entry, fingerprint) =
+            unsafe { (&*entry, known_print.unwrap_or_else(|| fingerprint(extent.head, extent.network))) };
         known_print = Some(fingerprint);
         if entry.fingerprint == fingerprint.hash {
             // TCP sends clones of what stays in its write queue; a clone made on the way belongs to no socket.

@@ -1,6 +1,8 @@
 //! The eBPF programs: one per hook, all of them the same few steps in `observe`.
 #![no_std]
 #![no_main]
+// The filter's placeholders are padded by the assembler.
+#![cfg_attr(target_arch = "bpf", feature(asm_experimental_arch))]
 
 mod access;
 mod counters;

@@ -86,7 +86,8 @@ pub unsafe fn observe<A: Access>(hook: Hook, skb: *const u8, location: u64, reas
         sighting.packet = identity::new_identity(hook);
         if !hook.is_free() {
             // SAFETY: as above.
-            let fingerprint = known_print.unwrap_or_else(|| unsafe { identity::fingerprint(extent.head, extent.network) }).hash;
+            let fingerprint =
+                known_print.unwrap_or_else(|| unsafe { identity::fingerprint(extent.head, extent.network) }).hash;
             let received = u64::from(hook.is_receive());
             let entry = Entry { packet: sighting.packet, fingerprint, head: extent.head, origin: place, received };
             // A copy leaves the head to the packet that had it first.
@@ -151,6 +152,7 @@ fn meets_conditions(sighting: &Sighting) -> bool {
 
 #[inline(always)]
 fn matches_filter(extent: &Extent, header: &MaybeUninit<Header>) -> bool {
+    // The filter never looks past `captured`, but the verifier wants all of it initialised: it was read from the kernel.
     let bytes = header.as_ptr().cast();
     let verdict = if extent.ethernet {
         filter_l2(bytes, extent.captured, extent.length)

@@ -1,6 +1,9 @@
 //! Arguments, exit statuses, and nothing else: each subcommand's file wires the library together.
 
+mod check;
 mod duration;
+mod lab;
+mod print;
 mod trace;
 
 use std::process::ExitCode;
@@ -21,6 +24,14 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     Trace(trace::TraceArguments),
+    Check(check::CheckArguments),
+    Lab(lab::Arguments),
+    /// PID 1 of a lab's node; for `netobs lab up` only.
+    #[command(hide = true)]
+    LabInit {
+        /// What `ps` shows.
+        node: String,
+    },
 }
 
 /// Parses the command line, runs the subcommand and turns its result into the contract's exit status.
@@ -35,6 +46,9 @@ pub fn run() -> ExitCode {
     };
     let result: anyhow::Result<ExitCode> = match arguments.command {
         Command::Trace(arguments) => trace::run(arguments),
+        Command::Check(arguments) => check::run(arguments),
+        Command::Lab(arguments) => lab::run(arguments),
+        Command::LabInit { .. } => Ok(crate::lab::init::run()),
     };
     result.unwrap_or_else(|error| {
         eprintln!("netobs: {}", printable(&format!("{error:#}")));

@@ -9,6 +9,7 @@ use clap::Args;
 use tokio::process::{Child, Command};
 use tokio::signal::unix::{SignalKind, signal};
 
+use crate::filter::Filter;
 use crate::netns::Netns;
 use crate::output::{Format, Writer, printable};
 use crate::probe::{Kernel, Selection, Session, tc};
@@ -57,10 +58,11 @@ pub fn run(arguments: TraceArguments) -> anyhow::Result<ExitCode> {
         netns: arguments.netns.as_deref().map(Netns::open).transpose()?.map(|netns| netns.inode()),
         device: arguments.device.clone(),
     };
+    let filter = Filter::compile(&arguments.filter.join(" ")).map_err(|error| Refusal::Usage(error.to_string()))?;
     let mut namespaces = Namespaces::new();
     let targets = tc_targets(&arguments, &selection, &mut namespaces)?;
     let kernel = Kernel::read().map_err(|error| Refusal::NotPermitted(error.to_string()))?;
-    let mut attached = Session::attach(&kernel, &selection)?;
+    let mut attached = Session::attach(&kernel, &filter, &selection)?;
     // What a killed run has left on devices would run for every packet for ever.
     tc::sweep(&mut namespaces);
     if !targets.is_empty() {
@@ -86,7 +88,7 @@ pub fn run(arguments: TraceArguments) -> anyhow::Result<ExitCode> {
         });
         let status = runtime.block_on(conduct(&arguments, &stop, &undo, &mut reader_ended));
         if status.is_err() {
-            stop.now();
+            stop.abandon();
         }
         let result = reader.join().map_err(|_| anyhow::anyhow!("the reader of events died"))?;
         let (status, (writer, summary)) = (status?, result?);

@@ -34,9 +34,9 @@ impl Proto {
             Self::Tcp => "tcp".into(),
             Self::Udp => "udp".into(),
             Self::Arp => "arp".into(),
-            Self::Ip(number) => IpNumber(number)
-                .keyword_str()
-                .map_or_else(|| format!("ip-proto-{number}"), str::to_ascii_lowercase),
+            Self::Ip(number) => {
+                IpNumber(number).keyword_str().map_or_else(|| format!("ip-proto-{number}"), str::to_ascii_lowercase)
+            }
             Self::Ethernet(number) => format!("ethertype-0x{number:04x}"),
         }
     }

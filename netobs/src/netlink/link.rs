@@ -1,7 +1,9 @@
 use std::fmt;
 
 use netlink_packet_route::RouteNetlinkMessage;
-use netlink_packet_route::link::{LinkAttribute, LinkFlags, LinkInfo, LinkMessage, State};
+use netlink_packet_route::link::{
+    BridgePortState, InfoBridgePort, InfoPortData, LinkAttribute, LinkFlags, LinkInfo, LinkMessage, State,
+};
 use serde::Serialize;
 
 use super::{Error, Ifindex, NetnsId, Result, Socket};
@@ -64,6 +66,8 @@ pub struct Link {
     pub loopback: bool,
     /// Its link-layer address, if it has one of Ethernet's size.
     pub mac: Option<MacAddress>,
+    /// Of a bridge's port: whether the bridge forwards through it (spanning tree state). `None` for any other link.
+    pub forwarding: Option<bool>,
     /// The text an administrator attached (`ip link set … alias`).
     pub ifalias: Option<String>,
 }
@@ -111,6 +115,7 @@ impl Link {
             lower_up: flags.contains(LinkFlags::LowerUp),
             loopback: flags.contains(LinkFlags::Loopback),
             mac: None,
+            forwarding: None,
             ifalias: None,
         };
         for attribute in message.attributes {
@@ -124,16 +129,25 @@ impl Link {
                 LinkAttribute::LinkNetNsId(id) => link.link_netnsid = NetnsId::from_kernel(id),
                 LinkAttribute::OperState(state) => link.operstate = operstate(state),
                 LinkAttribute::Address(bytes) => link.mac = bytes.try_into().ok().map(MacAddress),
-                LinkAttribute::LinkInfo(infos) => {
-                    link.kind = infos.into_iter().find_map(|info| match info {
-                        LinkInfo::Kind(kind) => Some(kind.to_string()),
-                        _ => None,
-                    });
-                }
+                LinkAttribute::LinkInfo(infos) => infos.into_iter().for_each(|info| link.take_info(info)),
                 _ => {}
             }
         }
         link
+    }
+
+    /// What the link's own driver, and that of the bridge it is a port of, say about it.
+    fn take_info(&mut self, info: LinkInfo) {
+        match info {
+            LinkInfo::Kind(kind) => self.kind = Some(kind.to_string()),
+            LinkInfo::PortData(InfoPortData::BridgePort(port)) => {
+                self.forwarding = port.into_iter().find_map(|attribute| match attribute {
+                    InfoBridgePort::State(state) => Some(state == BridgePortState::Forwarding),
+                    _ => None,
+                });
+            }
+            _ => {}
+        }
     }
 }
 

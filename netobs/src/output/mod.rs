@@ -9,7 +9,7 @@ mod writer;
 
 pub use escape::printable;
 pub use format::Format;
+pub use record::{CapabilitiesRecord, LostRecord, OutcomeCounts, ProbeRecord, SummaryRecord};
 pub use record::{ConntrackRecord, DropRecord, EndRecord, HopRecord, NatRecord, PacketRecord, TupleRecord};
-pub use record::{LostRecord, ProbeRecord, SummaryRecord};
 pub use style::Style;
 pub use writer::{Closed, Writer};

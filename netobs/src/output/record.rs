@@ -156,8 +156,12 @@ pub struct LostRecord {
     pub ring: u64,
     /// Packets that matched but were not followed, since the machine had more of them than could be recorded.
     pub tracking: u64,
+    /// Times a program did not run, since an interrupt found it running already on that CPU.
+    pub missed: u64,
     /// Packets printed before they had ended, since too many were under way at once.
     pub cut_short: u64,
+    /// Packets followed but not printed, since the trace was told to stop.
+    pub unprinted: u64,
 }
 
 /// One hook.
@@ -171,6 +175,27 @@ pub struct ProbeRecord {
     pub attached: bool,
     /// The reason if not.
     pub why_not: Option<String>,
+    /// Events it emitted.
+    pub events: u64,
+    /// Events of it that the ring buffer had no room for.
+    pub lost: u64,
+}
+
+/// Packets printed, by outcome.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct OutcomeCounts {
+    /// Taken by a socket or the kernel.
+    pub delivered: u64,
+    /// Thrown away, the harmless ones included.
+    pub dropped: u64,
+    /// Thrown away as healthy networks do.
+    pub dropped_harmlessly: u64,
+    /// Left this machine.
+    pub left: u64,
+    /// Only copies went on.
+    pub cloned_away: u64,
+    /// Not known.
+    pub unknown: u64,
 }
 
 /// The end of a trace.
@@ -181,8 +206,8 @@ pub struct SummaryRecord {
     pub kind: &'static str,
     /// Packets printed.
     pub packets: u64,
-    /// Packets by outcome, in the order of the contract.
-    pub outcomes: Vec<(&'static str, u64)>,
+    /// Packets by outcome.
+    pub outcomes: OutcomeCounts,
     /// Events the kernel emitted: decoded + lost in the ring, exactly.
     pub events: u64,
     /// Events read and understood.
@@ -193,4 +218,36 @@ pub struct SummaryRecord {
     pub probes: Vec<ProbeRecord>,
     /// Exit status of COMMAND, if one was run: `null` if a signal ended it.
     pub command_status: Option<i32>,
+}
+
+/// What the running kernel allows.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct CapabilitiesRecord {
+    /// Always `capabilities`.
+    #[serde(rename = "type")]
+    pub kind: &'static str,
+    /// `uname -r`
+    pub kernel: String,
+    /// Every hook.
+    #[serde(serialize_with = "as_available")]
+    pub probes: Vec<ProbeRecord>,
+    /// What is not seen, a sentence each.
+    pub blind_spots: Vec<String>,
+}
+
+/// A hook that was attached for a moment is one that is available.
+fn as_available<S: serde::Serializer>(probes: &[ProbeRecord], serializer: S) -> Result<S::Ok, S::Error> {
+    #[derive(Serialize)]
+    struct Available<'a> {
+        name: &'a str,
+        kind: &'a str,
+        available: bool,
+        why_not: &'a Option<String>,
+    }
+    serializer.collect_seq(probes.iter().map(|probe| Available {
+        name: &probe.name,
+        kind: probe.kind,
+        available: probe.attached,
+        why_not: &probe.why_not,
+    }))
 }

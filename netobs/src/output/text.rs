@@ -2,7 +2,9 @@
 
 use std::io::{self, Write};
 
-use super::record::{DropRecord, HopRecord, NatRecord, PacketRecord, SummaryRecord, TupleRecord};
+use super::record::{
+    CapabilitiesRecord, DropRecord, HopRecord, NatRecord, OutcomeCounts, PacketRecord, SummaryRecord, TupleRecord,
+};
 use super::{Style, printable};
 
 /// Columns a text line may take.
@@ -27,7 +29,8 @@ pub(super) fn packet(out: &mut impl Write, packet: &PacketRecord, style: Style) 
             writeln!(out, "{INDENT}{}", style.change(&rewrite(nat)))?;
         }
         let now = hop.ct.as_ref().and_then(|ct| ct.state);
-        let note = if now.is_some() && now != state { format!("  ct {}", now.unwrap_or_default()) } else { String::new() };
+        let note =
+            if now.is_some() && now != state { format!("  ct {}", now.unwrap_or_default()) } else { String::new() };
         state = now.or(state);
         let line = format!(
             "{}  {:netns_width$}  {:device_width$}  {:hook_width$}",
@@ -57,7 +60,8 @@ fn ending(out: &mut impl Write, packet: &PacketRecord, style: Style) -> io::Resu
     }
     let end = packet.end.as_ref();
     let at = end.map_or_else(|| INDENT.get(..14).unwrap_or_default().to_owned(), |end| offset(end.offset_ns));
-    let by = end.and_then(|end| end.function.as_ref()).map(|name| format!(" ({})", printable(name))).unwrap_or_default();
+    let by =
+        end.and_then(|end| end.function.as_ref()).map(|name| format!(" ({})", printable(name))).unwrap_or_default();
     let last = packet.hops.last();
     let place = last.map(|hop| format!(" in {}", netns_of(hop))).unwrap_or_default();
     let line = match packet.outcome {
@@ -78,7 +82,8 @@ fn dropped(out: &mut impl Write, drop: &DropRecord, style: Style) -> io::Result<
         name.as_ref().map(|name| format!(" {label} {}", printable(name))).unwrap_or_default()
     };
     let place = format!("{}{}{}", named("in", &drop.netns), named("on", &drop.device), named("by", &drop.function));
-    let line = format!("dropped{place}: {reason}");
+    let verb = if drop.fault == Some(false) { "not wanted" } else { "dropped" };
+    let line = format!("{verb}{place}: {reason}");
     let line = if drop.fault == Some(false) { style.faint(&line) } else { style.bad(&line) };
     writeln!(out, "{}  {line}", offset(drop.offset_ns))?;
     for line in wrap(drop.explanation, WIDTH - INDENT.len()) {
@@ -110,9 +115,7 @@ fn rewrite(nat: &NatRecord) -> String {
 
 /// Prints the summary.
 pub(super) fn summary(out: &mut impl Write, summary: &SummaryRecord, style: Style) -> io::Result<()> {
-    let outcomes: Vec<_> =
-        summary.outcomes.iter().filter(|(_, count)| *count > 0).map(|(name, count)| format!("{count} {name}")).collect();
-    let outcomes = if outcomes.is_empty() { String::new() } else { format!(" ({})", outcomes.join(", ")) };
+    let outcomes = outcomes(&summary.outcomes);
     let lost = summary.lost;
     writeln!(
         out,
@@ -122,8 +125,15 @@ pub(super) fn summary(out: &mut impl Write, summary: &SummaryRecord, style: Styl
         if lost.ring == 0 { "none lost".to_owned() } else { style.bad(&format!("{} lost", lost.ring)) }
     )?;
     if lost.tracking > 0 {
-        let line = format!("{} not followed: there were more than could be recorded.", count(lost.tracking, "more packet"));
+        let line =
+            format!("{} not followed: there were more than could be recorded.", count(lost.tracking, "more packet"));
         writeln!(out, "{}", style.change(&line))?;
+    }
+    if lost.missed > 0 {
+        writeln!(out, "A probe was interrupted by itself and did not see {}.", count(lost.missed, "packet"))?;
+    }
+    if lost.unprinted > 0 {
+        writeln!(out, "{} not printed: the trace was told to stop.", count(lost.unprinted, "more packet"))?;
     }
     if lost.cut_short > 0 {
         writeln!(out, "{} printed before the end was known.", count(lost.cut_short, "packet"))?;
@@ -137,6 +147,44 @@ pub(super) fn summary(out: &mut impl Write, summary: &SummaryRecord, style: Styl
             let why = probe.why_not.as_deref().unwrap_or("no reason given");
             writeln!(out, "  {} ({}): {}", probe.name, probe.kind, printable(why))?;
         }
+    }
+    Ok(())
+}
+
+fn outcomes(counts: &OutcomeCounts) -> String {
+    let harmful = counts.dropped - counts.dropped_harmlessly;
+    let named: Vec<_> = [
+        (counts.delivered, "delivered"),
+        (harmful, "dropped"),
+        (counts.dropped_harmlessly, "not wanted by anyone"),
+        (counts.left, "left"),
+        (counts.cloned_away, "cloned away"),
+        (counts.unknown, "unknown"),
+    ]
+    .into_iter()
+    .filter(|(count, _)| *count > 0)
+    .map(|(count, name)| format!("{count} {name}"))
+    .collect();
+    if named.is_empty() { String::new() } else { format!(" ({})", named.join(", ")) }
+}
+
+/// Prints what the kernel allows.
+pub(super) fn capabilities(out: &mut impl Write, record: &CapabilitiesRecord, style: Style) -> io::Result<()> {
+    writeln!(out, "{}", style.strong(&format!("Linux {}", printable(&record.kernel))))?;
+    let names = width(record.probes.iter().map(|probe| probe.name.len()));
+    for probe in &record.probes {
+        let verdict = match &probe.why_not {
+            None => style.good("yes"),
+            Some(why) => format!("{} {}", style.bad("no"), printable(why)),
+        };
+        writeln!(out, "  {:names$}  {:6}  {verdict}", probe.name, probe.kind)?;
+    }
+    if record.blind_spots.is_empty() {
+        return writeln!(out, "Every hook can be attached here.");
+    }
+    writeln!(out, "Not seen on this kernel:")?;
+    for blind_spot in &record.blind_spots {
+        writeln!(out, "  - {blind_spot}")?;
     }
     Ok(())
 }
@@ -191,7 +239,9 @@ fn width(lengths: impl Iterator<Item = usize>) -> usize {
 fn wrap(text: &str, columns: usize) -> Vec<String> {
     let mut lines = vec![String::new()];
     for word in text.split_whitespace() {
-        let fits = lines.last().is_some_and(|line| line.is_empty() || line.chars().count() + 1 + word.chars().count() <= columns);
+        let fits = lines
+            .last()
+            .is_some_and(|line| line.is_empty() || line.chars().count() + 1 + word.chars().count() <= columns);
         if !fits {
             lines.push(String::new());
         }

@@ -4,7 +4,7 @@ use std::io::{self, BufWriter, Stdout, Write};
 
 use serde::Serialize;
 
-use super::record::{PacketRecord, SummaryRecord};
+use super::record::{CapabilitiesRecord, PacketRecord, SummaryRecord};
 use super::text;
 use super::{Format, Style};
 
@@ -45,6 +45,18 @@ impl Writer {
         match self.format {
             Format::Json => self.json(summary)?,
             Format::Text => text::summary(&mut self.out, summary, self.style)?,
+        }
+        self.flush()
+    }
+
+    /// Prints what the kernel allows.
+    ///
+    /// # Errors
+    /// Standard output is closed.
+    pub fn capabilities(&mut self, record: &CapabilitiesRecord) -> Result<(), Closed> {
+        match self.format {
+            Format::Json => self.json(record)?,
+            Format::Text => text::capabilities(&mut self.out, record, self.style)?,
         }
         self.flush()
     }

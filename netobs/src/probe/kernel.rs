@@ -50,8 +50,7 @@ impl Kernel {
         }
         let arguments = |name| btf.tracepoint(name).map(|prototype| prototype.params.len());
         layout.consume_has_location = u32::from(arguments("consume_skb").is_some_and(|count| count > 1));
-        let tracepoints =
-            super::HOOKS.iter().filter_map(|row| Some((row.name, arguments(row.name)?))).collect();
+        let tracepoints = super::HOOKS.iter().filter_map(|row| Some((row.name, arguments(row.name)?))).collect();
         Ok(Self {
             release: nix::sys::utsname::uname()
                 .map(|names| names.release().to_string_lossy().into_owned())

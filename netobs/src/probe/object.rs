@@ -3,16 +3,30 @@
 use aya::{Btf, Ebpf, EbpfLoader};
 use netobs_ebpf::{Conditions, Layout};
 
+use crate::filter::{Filter, FilterError};
+
 /// Built by `cargo xtask build`; see build.rs.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("NETOBS_EBPF_OBJECT"));
 
+/// Why the object cannot be loaded.
+#[derive(Debug, thiserror::Error)]
+pub enum ObjectError {
+    /// The filter does not fit.
+    #[error(transparent)]
+    Filter(#[from] FilterError),
+    /// The kernel or the loader refused it.
+    #[error(transparent)]
+    Load(#[from] aya::EbpfError),
+}
+
 /// Loads the maps and relocates the programs; none is in the kernel yet.
-pub(super) fn load(layout: &Layout, conditions: &Conditions, btf: &Btf) -> Result<Ebpf, aya::EbpfError> {
-    EbpfLoader::new()
+pub(super) fn load(layout: &Layout, conditions: &Conditions, filter: &Filter, btf: &Btf) -> Result<Ebpf, ObjectError> {
+    let object = filter.apply_to(OBJECT)?;
+    Ok(EbpfLoader::new()
         .btf(Some(btf))
         .override_global("LAYOUT", bytes_of(layout), true)
         .override_global("CONDITIONS", bytes_of(conditions), true)
-        .load(OBJECT)
+        .load(&object)?)
 }
 
 trait Global {}

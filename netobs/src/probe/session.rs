@@ -8,7 +8,10 @@ use netobs_ebpf::{Conditions, Counters};
 use super::counters::{self, Losses};
 use super::hooks::{HOOKS, HookRow, Kind};
 use super::kernel::Kernel;
-use super::{object, tc};
+use super::misses;
+use super::object::{self, ObjectError};
+use super::tc;
+use crate::filter::Filter;
 use crate::netns::NetnsInode;
 use crate::refusal::Refusal;
 
@@ -50,6 +53,8 @@ pub struct Session {
     counters: PerCpuArray<MapData, Counters>,
     probes: Vec<ProbeStatus>,
     undo: tc::Undo,
+    /// Set when detached.
+    missed: Option<u64>,
 }
 
 impl Session {
@@ -58,14 +63,14 @@ impl Session {
     ///
     /// # Errors
     /// Not permitted, or nothing can be loaded.
-    pub fn attach(kernel: &Kernel, selection: &Selection) -> anyhow::Result<(Self, RingBuf<MapData>)> {
+    pub fn attach(kernel: &Kernel, filter: &Filter, selection: &Selection) -> anyhow::Result<(Self, RingBuf<MapData>)> {
         let btf = Btf::from_sys_fs().map_err(|error| ProbeError::Load(error.to_string()))?;
         let conditions = Conditions {
             netns: selection.netns.map_or(0, |netns| netns.0),
             reserved: 0,
             device: selection.device.as_deref().map_or([0; 2], device_words),
         };
-        let mut ebpf = object::load(&kernel.layout, &conditions, &btf).map_err(refused)?;
+        let mut ebpf = object::load(&kernel.layout, &conditions, filter, &btf).map_err(refused)?;
         let ring =
             ebpf.take_map("EVENTS").and_then(|map| RingBuf::try_from(map).ok()).ok_or(ProbeError::Map("EVENTS"))?;
         let counters = ebpf
@@ -80,7 +85,7 @@ impl Session {
             let why_not = attach_tracepoint(&mut ebpf, kernel, row, &btf).err();
             probes.push(ProbeStatus { row, kind: Kind::TpBtf, why_not });
         }
-        Ok((Self { ebpf: Some(ebpf), counters, probes, undo: tc::Undo::default() }, ring))
+        Ok((Self { ebpf: Some(ebpf), counters, probes, missed: None, undo: tc::Undo::default() }, ring))
     }
 
     /// Attaches the classifiers to these devices, once. Without this call they are not even loaded.
@@ -104,14 +109,22 @@ impl Session {
     pub fn losses(&self) -> Losses {
         let mut total = Losses::default();
         for row in &HOOKS {
-            total += counters::of_hook(&self.counters, row.hook);
+            total += self.losses_of(row);
         }
+        total.missed = self.missed.unwrap_or_else(|| misses::total(self.ebpf.as_ref()));
         total
+    }
+
+    /// What one hook counted so far. Programs that did not run are counted in [`Self::losses`] only.
+    pub fn losses_of(&self, row: &HookRow) -> Losses {
+        counters::of_hook(&self.counters, row.hook)
     }
 
     /// Detaches everything. Counters can still be read.
     pub fn detach(&mut self) {
         self.undo.undo();
+        // The kernel's own count goes with the programs.
+        self.missed.get_or_insert_with(|| misses::total(self.ebpf.as_ref()));
         self.ebpf = None;
     }
 }
@@ -164,11 +177,15 @@ pub(super) fn one_line(error: &ProgramError) -> String {
     }
 }
 
-fn refused(error: aya::EbpfError) -> anyhow::Error {
+fn refused(error: ObjectError) -> anyhow::Error {
+    let error = match error {
+        ObjectError::Filter(error) => return Refusal::Usage(error.to_string()).into(),
+        ObjectError::Load(error) => error,
+    };
     let text = format!("{:#}", anyhow::Error::new(error));
     // Without CAP_BPF the first map cannot be made.
     if text.contains("EPERM") || text.contains("Operation not permitted") {
-        return Refusal::NotPermitted(format!("not permitted to load eBPF programs; run as root ({text})")).into();
+        return Refusal::NotPermitted("not permitted to load eBPF programs: run as root".into()).into();
     }
     ProbeError::Load(text).into()
 }

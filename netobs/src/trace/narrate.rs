@@ -7,9 +7,7 @@ use crate::event::{Conntrack, Detail, Direction, DropReason, Origin, Proto, Tupl
 use crate::explain;
 use crate::journey::{self, Drop, Ending, Hop, Journey, Outcome, RewriteKind};
 use crate::netns::NetnsInode;
-use crate::output::{
-    ConntrackRecord, DropRecord, EndRecord, HopRecord, NatRecord, PacketRecord, TupleRecord,
-};
+use crate::output::{ConntrackRecord, DropRecord, EndRecord, HopRecord, NatRecord, PacketRecord, TupleRecord};
 use crate::probe::{HookRow, Kernel};
 use crate::state::{Namespaces, Neighbourhood};
 use crate::symbols::Symbols;
@@ -225,7 +223,8 @@ fn info(detail: Detail, proto: Proto) -> Option<String> {
         Detail::Arp { operation: 2 } => Some("the first is here".into()),
         Detail::Arp { operation } => Some(format!("operation {operation}")),
         Detail::Tcp(segment) => {
-            let names: Vec<_> = TCP_FLAGS.iter().filter(|(bit, _)| segment.flags & bit != 0).map(|(_, name)| *name).collect();
+            let names: Vec<_> =
+                TCP_FLAGS.iter().filter(|(bit, _)| segment.flags & bit != 0).map(|(_, name)| *name).collect();
             Some(format!("{} seq {}", if names.is_empty() { "no flags".into() } else { names.join("+") }, segment.seq))
         }
         Detail::Icmp { kind, code, echo } => Some(match (proto, kind, echo) {

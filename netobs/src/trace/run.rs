@@ -11,8 +11,8 @@ use super::narrate::Narrator;
 use super::time::monotonic;
 use crate::event;
 use crate::journey::{Journey, Outcome, Tracker};
-use crate::output::{Closed, LostRecord, ProbeRecord, SummaryRecord, Writer};
-use crate::probe::{Kernel, Losses, Session};
+use crate::output::{Closed, LostRecord, OutcomeCounts, ProbeRecord, SummaryRecord, Writer};
+use crate::probe::{Kernel, Losses, ProbeStatus, Session};
 use crate::state::Namespaces;
 
 /// How long the reader sleeps when there is nothing to read. The programs never wake it.
@@ -23,6 +23,8 @@ const BATCH: u64 = 4096;
 const LAST_PACKETS: Duration = Duration::from_millis(450);
 /// How long to look for events that were written while the programs were being detached.
 const STRAGGLERS: Duration = Duration::from_millis(100);
+/// How long printing what is left may take: whoever stops a trace wants it to stop.
+const LEFTOVERS: Duration = Duration::from_millis(400);
 /// How often losses are looked up while running.
 const LOSS_CHECK: Duration = Duration::from_millis(100);
 
@@ -34,15 +36,21 @@ impl Stop {
     const RUNNING: u8 = 0;
     const LAST_PACKETS: u8 = 1;
     const NOW: u8 = 2;
+    const ABANDON: u8 = 3;
 
     /// Stop when the packets under way have ended, or soon.
     pub fn after_last_packets(&self) {
         self.0.fetch_max(Self::LAST_PACKETS, Ordering::Relaxed);
     }
 
-    /// Stop now.
+    /// Stop now, and print what is there.
     pub fn now(&self) {
         self.0.fetch_max(Self::NOW, Ordering::Relaxed);
+    }
+
+    /// Stop now, and print nothing more.
+    pub fn abandon(&self) {
+        self.0.fetch_max(Self::ABANDON, Ordering::Relaxed);
     }
 }
 
@@ -64,8 +72,10 @@ pub struct Trace<'k> {
     tracker: Tracker,
     writer: Writer,
     limits: Limits,
+    /// When the last hook was attached. What began before was seen by some hooks only.
+    since: u64,
     decoded: u64,
-    outcomes: Vec<(&'static str, u64)>,
+    outcomes: OutcomeCounts,
     printed: u64,
 }
 
@@ -78,8 +88,6 @@ impl<'k> Trace<'k> {
         writer: Writer,
         limits: Limits,
     ) -> Self {
-        // The contract's order.
-        let outcomes = [Outcome::Delivered, Outcome::Dropped, Outcome::Left, Outcome::ClonedAway, Outcome::Unknown];
         Self {
             session,
             ring,
@@ -88,8 +96,9 @@ impl<'k> Trace<'k> {
             tracker: Tracker::default(),
             writer,
             limits,
+            since: monotonic(),
             decoded: 0,
-            outcomes: outcomes.iter().map(|outcome| (outcome.name(), 0)).collect(),
+            outcomes: OutcomeCounts::default(),
             printed: 0,
         }
     }
@@ -126,7 +135,7 @@ impl<'k> Trace<'k> {
                 thread::sleep(IDLE);
             }
         }
-        self.finish()
+        self.finish(stop.0.load(Ordering::Relaxed) == Stop::ABANDON)
     }
 
     /// Reads a batch; returns how many events and the time of the newest.
@@ -138,7 +147,9 @@ impl<'k> Trace<'k> {
             if let Some(event) = event::decode(&item, self.kernel.conntrack.as_ref()) {
                 newest = newest.max(event.time);
                 self.decoded += 1;
-                self.tracker.push(&event);
+                if event.time >= self.since {
+                    self.tracker.push(&event);
+                }
             }
         }
         (read, newest)
@@ -166,15 +177,21 @@ impl<'k> Trace<'k> {
                 continue;
             }
             self.printed += 1;
-            for (_, count) in self.outcomes.iter_mut().filter(|(name, _)| *name == outcome.name()) {
-                *count += 1;
-            }
+            let counts = &mut self.outcomes;
+            *match outcome {
+                Outcome::Delivered => &mut counts.delivered,
+                Outcome::Dropped => &mut counts.dropped,
+                Outcome::Left => &mut counts.left,
+                Outcome::ClonedAway => &mut counts.cloned_away,
+                Outcome::Unknown => &mut counts.unknown,
+            } += 1;
+            counts.dropped_harmlessly += u64::from(record.drop.as_ref().is_some_and(|drop| drop.fault == Some(false)));
             self.writer.packet(&record)?;
         }
         Ok(())
     }
 
-    fn finish(mut self) -> Result<(Writer, SummaryRecord), Closed> {
+    fn finish(mut self, silent: bool) -> Result<(Writer, SummaryRecord), Closed> {
         self.session.detach();
         // A program that was running when it was detached may still write its event.
         let detached = Instant::now();
@@ -191,29 +208,45 @@ impl<'k> Trace<'k> {
                 losses = self.note_losses();
             }
         }
-        let rest = self.tracker.drain();
-        self.print(&rest)?;
+        let mut unprinted = 0;
+        for journey in self.tracker.drain() {
+            if !silent && detached.elapsed() < LEFTOVERS {
+                self.print(std::slice::from_ref(&journey))?;
+            } else {
+                unprinted += 1;
+            }
+        }
         let summary = SummaryRecord {
             kind: "summary",
             packets: self.printed,
             outcomes: self.outcomes,
             events: losses.emitted,
             decoded: self.decoded,
-            lost: LostRecord { ring: losses.ring, tracking: losses.tracking, cut_short: self.tracker.cut_short() },
-            probes: self.session.probes().iter().map(ProbeRecord::from).collect(),
+            lost: LostRecord {
+                ring: losses.ring,
+                tracking: losses.tracking,
+                missed: losses.missed,
+                cut_short: self.tracker.cut_short(),
+                unprinted,
+            },
+            probes: self.session.probes().iter().map(|probe| ProbeRecord::of(probe, &self.session)).collect(),
             command_status: None,
         };
         Ok((self.writer, summary))
     }
 }
 
-impl From<&crate::probe::ProbeStatus> for ProbeRecord {
-    fn from(status: &crate::probe::ProbeStatus) -> Self {
+impl ProbeRecord {
+    /// A hook, and what it cost and lost so far.
+    pub fn of(status: &ProbeStatus, session: &Session) -> Self {
+        let losses = session.losses_of(status.row);
         Self {
             name: status.row.name.to_owned(),
             kind: status.kind.name(),
             attached: status.why_not.is_none(),
             why_not: status.why_not.clone(),
+            events: losses.emitted,
+            lost: losses.ring,
         }
     }
 }

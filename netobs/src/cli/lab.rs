@@ -1,0 +1,271 @@
+//! `netobs lab …`
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Args, Subcommand, ValueEnum};
+use nix::unistd::geteuid;
+use serde_json::json;
+
+use super::print::{print, print_record};
+use crate::lab::{self, Error, LabName, LabStatus, State, default_topology, graph};
+use crate::refusal::Refusal;
+
+/// Builds, shows and removes a container network to try things on.
+#[derive(Args)]
+pub(super) struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Builds a lab; does nothing if it is up.
+    Up {
+        /// What to build.
+        #[arg(default_value = "default")]
+        topology: String,
+        /// What to call it: its namespaces are NAME-NODE.
+        #[arg(long, value_name = "LAB", default_value = LabName::DEFAULT)]
+        name: String,
+        /// How to print what was built.
+        #[arg(long, value_enum, default_value_t)]
+        format: Format,
+    },
+    /// Removes a lab and ends everything that runs in it; does nothing if there is none.
+    Down {
+        /// Which lab.
+        #[arg(default_value = LabName::DEFAULT, conflicts_with = "all")]
+        lab: String,
+        /// Remove every lab.
+        #[arg(long)]
+        all: bool,
+        /// How to print what was removed.
+        #[arg(long, value_enum, default_value_t)]
+        format: Format,
+    },
+    /// Lists the labs and their nodes, and what is not as it should be.
+    Status {
+        /// How to print them.
+        #[arg(long, value_enum, default_value_t)]
+        format: Format,
+    },
+    /// Runs a command in a node. The exit status is the command's own (128 + N if signal N ended it); it is 1 if the
+    /// command could not be started.
+    Exec {
+        /// The node: `c1`, or with its lab `lab-c1`.
+        node: String,
+        /// The lab, if several have such a node.
+        #[arg(long, value_name = "LAB")]
+        name: Option<String>,
+        /// The command and its arguments, after `--`.
+        #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+        command: Vec<OsString>,
+    },
+    /// Draws a lab's network; the default one's if no such lab is up.
+    Graph {
+        /// Which lab.
+        #[arg(long, value_name = "LAB", default_value = LabName::DEFAULT)]
+        name: String,
+        /// Lines for a terminal, or a description for another program.
+        #[arg(long, value_enum, default_value_t)]
+        format: Picture,
+    },
+}
+
+#[derive(Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object per line.
+    Json,
+}
+
+#[derive(Clone, Copy, Default, ValueEnum)]
+enum Picture {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object.
+    Json,
+    /// For Graphviz.
+    Dot,
+    /// For Mermaid.
+    Mermaid,
+}
+
+/// Runs a `lab` subcommand.
+pub(super) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
+    let done = match arguments.command {
+        Command::Up { topology, name, format } => up(&topology, &name, format),
+        Command::Down { lab, all, format } => down(&lab, all, format),
+        Command::Status { format } => status(format),
+        Command::Exec { node, name, command } => return exec(&node, name.as_deref(), &command),
+        Command::Graph { name, format } => draw(&name, format),
+    };
+    done.map(|()| ExitCode::SUCCESS)
+}
+
+fn up(topology: &str, name: &str, format: Format) -> anyhow::Result<()> {
+    let lab = lab_name(name)?;
+    if topology != "default" {
+        let message = format!("there is no topology `{topology}`; the only one so far is `default`");
+        return Err(Refusal::Usage(message).into());
+    }
+    root("building a lab")?;
+    let built = lab::up(&lab, default_topology()).map_err(refused)?;
+    let seconds = seconds(built.took);
+    if format == Format::Json {
+        let nodes: Vec<_> = built.state.nodes.iter().map(node_json).collect();
+        let record = json!({
+            "lab": lab, "topology": built.state.topology.name, "already": built.already, "seconds": seconds,
+            "nodes": nodes,
+        });
+        return print_record("lab_up", &record);
+    }
+    if built.already {
+        return print(&format!("lab {lab} is up already\n"));
+    }
+    let names: Vec<&str> = built.state.nodes.iter().map(|node| node.namespace.as_str()).collect();
+    let mut text = format!("lab {lab} is up after {seconds:.2} s: {}\n", names.join(", "));
+    for node in &built.state.nodes {
+        for note in &node.notes {
+            text += &format!("  {}: {note}\n", node.node);
+        }
+    }
+    let named = if name == LabName::DEFAULT { String::new() } else { format!(" --name {name}") };
+    text += &format!("  look at it:   netobs lab graph{named}\n");
+    text += &format!("  try it:       netobs lab exec{named} c1 -- ping -c1 198.51.100.10\n");
+    text += &format!("  or:           ip netns exec {} curl -s 203.0.113.2:8080\n", lab.namespace("inet"));
+    print(&text)
+}
+
+fn node_json(node: &lab::NodeState) -> serde_json::Value {
+    json!({
+        "node": node.node, "netns": node.namespace, "netns_inode": node.netns,
+        "pid": node.init.map(|init| init.pid), "notes": node.notes,
+    })
+}
+
+fn down(lab: &str, all: bool, format: Format) -> anyhow::Result<()> {
+    let labs = if all { None } else { Some(lab_name(lab)?) };
+    root("removing a lab")?;
+    let labs = match labs {
+        Some(lab) => vec![lab],
+        None => State::all()?.into_iter().map(|state| state.lab).collect(),
+    };
+    if labs.is_empty() && format == Format::Text {
+        return print("there is no lab, nothing to remove\n");
+    }
+    let mut failures = Vec::new();
+    for lab in labs {
+        match lab::down(&lab) {
+            Ok(removed) => {
+                let seconds = seconds(removed.took);
+                match format {
+                    Format::Json => {
+                        let record = json!({ "lab": lab, "removed": removed.existed, "seconds": seconds });
+                        print_record("lab_down", &record)?;
+                    }
+                    Format::Text if removed.existed => print(&format!("lab {lab} is removed after {seconds:.2} s\n"))?,
+                    Format::Text => print(&format!("there is no lab {lab}, nothing to remove\n"))?,
+                }
+            }
+            Err(error) => failures.push(format!("remove lab {lab}: {error}")),
+        }
+    }
+    if failures.is_empty() { Ok(()) } else { Err(anyhow::anyhow!(failures.join("; "))) }
+}
+
+fn status(format: Format) -> anyhow::Result<()> {
+    root("looking into a lab's namespaces")?;
+    let labs = lab::status()?;
+    if format == Format::Json {
+        return labs.iter().try_for_each(|lab| print_record("lab", lab));
+    }
+    if labs.is_empty() {
+        return print("no lab is up; `netobs lab up` builds one\n");
+    }
+    let shown: Vec<String> = labs.iter().map(table).collect();
+    print(&shown.join("\n"))
+}
+
+/// A lab with a line per node, and beneath it what is wrong.
+fn table(lab: &LabStatus) -> String {
+    let health = match lab.state {
+        lab::Health::Up => "up",
+        lab::Health::Changed => "up, but changed",
+        lab::Health::Unfinished => "unfinished: `netobs lab up` builds it anew, `netobs lab down` removes what is left",
+    };
+    let mut text = format!("lab {} (topology {}): {health}\n", lab.lab, lab.topology);
+    let width = |length: fn(&lab::NodeStatus) -> usize, title: &str| {
+        lab.nodes.iter().map(length).max().unwrap_or(0).max(title.len())
+    };
+    let (name, netns) = (width(|node| node.node.len(), "NODE"), width(|node| node.netns.len(), "NETNS"));
+    text += &format!("  {:name$}  {:netns$}  {:>7}  {:>7}  STATE  ADDRESSES\n", "NODE", "NETNS", "PID", "MEMORY");
+    for node in &lab.nodes {
+        let pid = node.pid.map_or_else(|| "-".to_owned(), |pid| pid.to_string());
+        let memory = node.memory_limit.map_or_else(|| "-".to_owned(), |limit| format!("{} MiB", limit >> 20));
+        let state = if node.missing.is_empty() { "ok" } else { "wrong" };
+        let addresses = node.addresses.join(", ");
+        text +=
+            &format!("  {:name$}  {:netns$}  {pid:>7}  {memory:>7}  {state:5}  {addresses}\n", node.node, node.netns);
+    }
+    for node in &lab.nodes {
+        for missing in &node.missing {
+            text += &format!("  wrong in {}: {missing}\n", node.node);
+        }
+        for note in &node.notes {
+            text += &format!("  note on {}: {note}\n", node.node);
+        }
+    }
+    text
+}
+
+fn exec(node: &str, name: Option<&str>, command: &[OsString]) -> anyhow::Result<ExitCode> {
+    let lab = name.map(lab_name).transpose()?;
+    root("entering a lab's namespaces")?;
+    let handle = lab::find_node(node, lab.as_ref())?;
+    let (program, arguments) = command.split_first().ok_or_else(|| Refusal::Usage("no command given".to_owned()))?;
+    Ok(ExitCode::from(lab::exec(&handle, program, arguments).map_err(refused)?))
+}
+
+fn draw(name: &str, format: Picture) -> anyhow::Result<()> {
+    let lab = lab_name(name)?;
+    let topology = match State::load(&lab)? {
+        Some(state) => state.topology,
+        None if name == LabName::DEFAULT => default_topology(),
+        None => return Err(Error::NoSuchLab(lab).into()),
+    };
+    match format {
+        Picture::Text => print(&graph::text(&topology)),
+        Picture::Dot => print(&graph::dot(&topology)),
+        Picture::Mermaid => print(&graph::mermaid(&topology)),
+        Picture::Json => print_record("topology", &topology),
+    }
+}
+
+/// To the millisecond.
+fn seconds(took: Duration) -> f64 {
+    (took.as_secs_f64() * 1000.0).round() / 1000.0
+}
+
+fn lab_name(name: &str) -> anyhow::Result<LabName> {
+    name.parse().map_err(|error: Error| Refusal::Usage(error.to_string()).into())
+}
+
+fn root(what: &str) -> anyhow::Result<()> {
+    if geteuid().is_root() { Ok(()) } else { Err(Refusal::NotPermitted(format!("{what} takes root; try sudo")).into()) }
+}
+
+/// Gives an error that has an exit status of its own the form that carries it.
+fn refused(error: Error) -> anyhow::Error {
+    let not_permitted = match &error {
+        Error::NoNft => true,
+        Error::Clone { source, .. } => source.kind() == std::io::ErrorKind::PermissionDenied,
+        _ => false,
+    };
+    if not_permitted { Refusal::NotPermitted(error.to_string()).into() } else { error.into() }
+}

@@ -1,0 +1,164 @@
+//! Ready means ready: the first packet after `up` must not be lost to a cable that is not quite up yet.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::probe::Probe;
+use super::topology::{End, Topology};
+use super::wire::Wired;
+use super::{Error, Result, interrupt, sysctl};
+use crate::netlink::{Address, Ifindex};
+
+/// Everything is ready within milliseconds. Emulated machines are slow.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Between two looks at something that is about to change.
+const PAUSE: Duration = Duration::from_millis(1);
+/// Before a ping is sent again.
+const RETRY: Duration = Duration::from_millis(100);
+
+/// Waits until every link has carrier, every bridge port forwards, every link-local address can be used, and every node
+/// has had an answer from each node it shares a link or bridge with.
+pub(super) fn wait(topology: &Topology, nodes: &mut [Wired<'_>]) -> Result<()> {
+    let start = Instant::now();
+    let mut local = BTreeMap::new();
+    for wired in nodes.iter_mut() {
+        loop {
+            match link_state(topology, wired)? {
+                Ok(addresses) => {
+                    local.insert(wired.node.name.as_str(), addresses);
+                    break;
+                }
+                Err(missing) => patience(start, || missing)?,
+            }
+            thread::sleep(PAUSE);
+        }
+    }
+    let mut probes = probes(topology, nodes, &local)?;
+    let mut sent: Option<Instant> = None;
+    while !probes.is_empty() {
+        if sent.is_none_or(|sent| sent.elapsed() > RETRY) {
+            probes.iter().for_each(|(_, probe)| probe.send());
+            sent = Some(Instant::now());
+        }
+        probes.retain(|(_, probe)| !probe.is_answered());
+        if let Some((from, probe)) = probes.first() {
+            patience(start, || format!("{from} gets no answer from {}", probe.to))?;
+            thread::sleep(PAUSE / 4);
+        }
+    }
+    Ok(())
+}
+
+/// Fails when it has taken too long, or an end has been asked for.
+fn patience(start: Instant, missing: impl FnOnce() -> String) -> Result<()> {
+    interrupt::check()?;
+    if start.elapsed() > PATIENCE {
+        return Err(Error::NotReady { after: PATIENCE, missing: missing() });
+    }
+    Ok(())
+}
+
+/// The link-local addresses of a node by device, or what is missing yet.
+type LinkState<'a> = std::result::Result<BTreeMap<String, (Ifindex, IpAddr)>, String>;
+
+fn link_state<'a>(topology: &'a Topology, wired: &mut Wired<'_>) -> Result<LinkState<'a>> {
+    let node = &wired.node.name;
+    let links = wired.socket.links().map_err(Error::netlink(node))?;
+    let addresses = wired.socket.addresses().map_err(Error::netlink(node))?;
+    let ipv6 = sysctl::has_ipv6(wired.netns)?;
+    let mut local = BTreeMap::new();
+    let bridges = wired.node.bridges.iter().map(|bridge| bridge.name.as_str());
+    for device in bridges.chain(topology.ends_in(node).map(|end| end.device.as_str())) {
+        let Some(link) = links.iter().find(|link| link.name == device) else {
+            return Ok(Err(format!("{node} has no {device}")));
+        };
+        if !link.lower_up {
+            return Ok(Err(format!("{device} of {node} has no carrier")));
+        }
+        if link.forwarding == Some(false) {
+            return Ok(Err(format!("{device} of {node} does not forward")));
+        }
+        let usable = |address: &&Address| address.ifindex == link.ifindex && address.link_local && !address.tentative;
+        match addresses.iter().filter(|address| address.address.is_ipv6()).find(usable) {
+            Some(found) => drop(local.insert(device.to_owned(), (link.ifindex, found.address))),
+            None if ipv6 => return Ok(Err(format!("{device} of {node} has no link-local address"))),
+            None => {}
+        }
+    }
+    Ok(Ok(local))
+}
+
+/// A ping for each two nodes on the same segment, in one direction: asking for a neighbour tells that one about us.
+fn probes<'a>(
+    topology: &Topology,
+    nodes: &[Wired<'a>],
+    local: &BTreeMap<&str, BTreeMap<String, (Ifindex, IpAddr)>>,
+) -> Result<Vec<(&'a str, Probe)>> {
+    let mut probes = Vec::new();
+    for segment in segments(topology) {
+        for (index, from) in segment.iter().enumerate() {
+            let Some(wired) = nodes.iter().find(|wired| wired.node.name == from.node) else { continue };
+            let own = addresses_on(topology, from);
+            let scope = local.get(from.node).and_then(|devices| devices.get(from.device));
+            for to in segment.iter().skip(index + 1).filter(|to| to.node != from.node) {
+                let mut targets: Vec<(IpAddr, Ifindex)> = Vec::new();
+                let near = addresses_on(topology, to).into_iter().map(|prefix| prefix.address);
+                targets.extend(
+                    near.filter(|to| own.iter().any(|prefix| prefix.contains(*to))).map(|to| (to, Ifindex::default())),
+                );
+                let theirs = local.get(to.node).and_then(|devices| devices.get(to.device));
+                targets.extend(scope.zip(theirs).map(|(scope, theirs)| (theirs.1, scope.0)));
+                for (to, scope) in targets {
+                    let identifier = u16::try_from(probes.len() + 1).unwrap_or(u16::MAX);
+                    let probe = Probe::new(wired.netns, to, scope, identifier);
+                    let probe = probe.map_err(Error::io(format!("{}: ping {to}", from.node)))?;
+                    probes.push((wired.node.name.as_str(), probe));
+                }
+            }
+        }
+    }
+    Ok(probes)
+}
+
+/// A device that takes part in a segment with its own addresses.
+#[derive(Clone, Copy, Debug)]
+struct Station<'a> {
+    node: &'a str,
+    device: &'a str,
+}
+
+fn addresses_on(topology: &Topology, station: &Station<'_>) -> Vec<super::Prefix> {
+    let Some(node) = topology.node(station.node) else { return Vec::new() };
+    topology.addresses_of(node).filter(|(device, _)| *device == station.device).map(|(_, prefix)| prefix).collect()
+}
+
+/// Groups of devices that hear each other: the two ends of a cable, or a bridge and all that is plugged into it. Bridges
+/// joined by cables are one group for each bridge, which is enough to find every direct neighbour.
+fn segments(topology: &Topology) -> Vec<Vec<Station<'_>>> {
+    let mut segments = Vec::new();
+    for node in &topology.nodes {
+        for bridge in &node.bridges {
+            let mut stations = vec![Station { node: &node.name, device: &bridge.name }];
+            for link in &topology.links {
+                let [one, other] = &link.ends;
+                let plugged = |end: &End| end.node == node.name && end.bridge.as_ref() == Some(&bridge.name);
+                match (plugged(one), plugged(other)) {
+                    (true, false) => stations.push(station(other)),
+                    (false, true) => stations.push(station(one)),
+                    (true, true) | (false, false) => {}
+                }
+            }
+            segments.push(stations);
+        }
+    }
+    let direct = topology.links.iter().filter(|link| link.ends.iter().all(|end| end.bridge.is_none()));
+    segments.extend(direct.map(|link| link.ends.iter().map(station).collect()));
+    segments
+}
+
+/// What hears the traffic of an end: itself, or its bridge.
+fn station(end: &End) -> Station<'_> {
+    Station { node: &end.node, device: end.bridge.as_deref().unwrap_or(&end.device) }
+}

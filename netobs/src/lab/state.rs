@@ -1,0 +1,148 @@
+//! What is known about a lab from outside the process that built it.
+
+use std::fs;
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::process::Identity;
+use super::{Error, LabName, Result, Topology};
+use crate::netns::{NetnsCookie, NetnsInode};
+
+/// Where labs are written down. `/run` is empty after a restart on most machines, as are the labs.
+pub(super) const LABS: &str = "/run/netobs/labs";
+
+/// How far a lab has got.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Phase {
+    /// Being built, or the builder was killed.
+    Building,
+    /// Complete.
+    Up,
+    /// Being removed, or the remover was killed or failed.
+    Removing,
+}
+
+/// A lab as written down: first what will be made, then what was.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct State {
+    /// Its name.
+    pub lab: LabName,
+    /// How far it has got.
+    pub phase: Phase,
+    /// The machine's start it belongs to; nothing of it is left after another.
+    pub boot_id: String,
+    /// Unix time at which it was built, in seconds.
+    pub built: u64,
+    /// What it consists of.
+    pub topology: Topology,
+    /// What stands for each node of the topology, in its order.
+    pub nodes: Vec<NodeState>,
+}
+
+/// What a node is on this machine.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct NodeState {
+    /// The node's name in the topology.
+    pub node: String,
+    /// Its namespace's name under `/run/netns`.
+    pub namespace: String,
+    /// Its cgroup's directory, if it has a memory limit.
+    pub cgroup: Option<PathBuf>,
+    /// What this machine did not allow, in sentences.
+    pub notes: Vec<String>,
+    /// Its PID 1, once started, as the machine sees it.
+    pub init: Option<Identity>,
+    /// Its network namespace, once made.
+    pub netns: Option<NetnsInode>,
+    /// The same, by the number that is never used again.
+    pub cookie: Option<NetnsCookie>,
+}
+
+impl State {
+    /// The file of a lab.
+    fn path(lab: &LabName) -> PathBuf {
+        Path::new(LABS).join(format!("{lab}.json"))
+    }
+
+    fn draft(lab: &LabName) -> PathBuf {
+        Path::new(LABS).join(format!(".{lab}.json.new"))
+    }
+
+    /// Reads a lab's file; `None` if there is none.
+    pub fn load(lab: &LabName) -> Result<Option<Self>> {
+        let path = Self::path(lab);
+        let text = match fs::read(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(Error::io(format!("read {}", path.display()))(error)),
+        };
+        let bad = |error: serde_json::Error| Error::BadState { path, reason: error.to_string() };
+        serde_json::from_slice(&text).map(Some).map_err(bad)
+    }
+
+    /// All labs of this machine, by name.
+    pub fn all() -> Result<Vec<Self>> {
+        let mut labs = Vec::new();
+        let entries = match fs::read_dir(LABS) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(labs),
+            Err(error) => return Err(Error::io(format!("list {LABS}"))(error)),
+        };
+        for entry in entries.flatten() {
+            let name = entry.file_name();
+            let lab = name.to_str().and_then(|name| name.strip_suffix(".json")?.parse().ok());
+            // A lab may be removed while the list is read.
+            if let Some(lab) = lab
+                && let Some(state) = Self::load(&lab)?
+            {
+                labs.push(state);
+            }
+        }
+        labs.sort_by(|a, b| a.lab.cmp(&b.lab));
+        Ok(labs)
+    }
+
+    /// Writes the file anew, so that whoever reads it finds either the old text or the whole new one.
+    pub(super) fn save(&self) -> Result<()> {
+        let path = Self::path(&self.lab);
+        let write = || -> io::Result<()> {
+            let draft = Self::draft(&self.lab);
+            fs::write(&draft, serde_json::to_vec_pretty(self)?)?;
+            fs::rename(draft, &path)
+        };
+        write().map_err(Error::io(format!("write {}", path.display())))
+    }
+
+    /// Removes the file, and the draft of one that was killed while it wrote.
+    pub(super) fn forget(lab: &LabName) -> Result<()> {
+        for path in [Self::draft(lab), Self::path(lab)] {
+            match fs::remove_file(&path) {
+                Err(error) if error.kind() != ErrorKind::NotFound => {
+                    return Err(Error::io(format!("remove {}", path.display()))(error));
+                }
+                Ok(()) | Err(_) => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the machine has been restarted since: then nothing of the lab exists but the file.
+    pub(super) fn is_of_another_boot(&self) -> bool {
+        boot_id().is_ok_and(|now| now != self.boot_id)
+    }
+
+    /// What stands for a node.
+    pub fn node(&self, name: &str) -> Option<&NodeState> {
+        self.nodes.iter().find(|node| node.node == name)
+    }
+}
+
+/// The kernel's name for its present run.
+pub(super) fn boot_id() -> Result<String> {
+    let path = "/proc/sys/kernel/random/boot_id";
+    let text = fs::read_to_string(path).map_err(Error::io(format!("read {path}")))?;
+    Ok(text.trim().to_owned())
+}

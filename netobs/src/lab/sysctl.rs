@@ -1,0 +1,45 @@
+use std::fs;
+use std::io::{self, ErrorKind};
+use std::path::PathBuf;
+
+use super::topology::Node;
+use super::{Error, Result};
+use crate::netns::{Netns, in_netns};
+
+/// The file of a setting such as `net.ipv4.ip_forward`. It belongs to the namespace of the thread that opens it.
+fn path(key: &str) -> PathBuf {
+    PathBuf::from(format!("/proc/sys/{}", key.replace('.', "/")))
+}
+
+/// Writes a node's settings. Those of a protocol that this kernel does not have are left out.
+pub(super) fn write(node: &Node, netns: &Netns) -> Result<()> {
+    in_netns(netns, || {
+        for (key, value) in &node.sysctls {
+            match fs::write(path(key), value) {
+                Err(error) if error.kind() == ErrorKind::NotFound && key.starts_with("net.ipv6.") => {}
+                other => other.map_err(Error::io(format!("{}: set {key}={value}", node.name)))?,
+            }
+        }
+        Ok(())
+    })?
+}
+
+/// A node's settings that are not as the topology has them, as `key is value, not value`.
+pub(super) fn differences(node: &Node, netns: &Netns) -> Result<Vec<String>> {
+    let differing = |(key, wanted): (&String, &String)| match read(key) {
+        Ok(found) if found == *wanted => None,
+        Ok(found) => Some(format!("{key} is {found}, not {wanted}")),
+        Err(error) if error.kind() == ErrorKind::NotFound && key.starts_with("net.ipv6.") => None,
+        Err(error) => Some(format!("{key}: {error}")),
+    };
+    Ok(in_netns(netns, || node.sysctls.iter().filter_map(differing).collect())?)
+}
+
+/// Whether interfaces get IPv6 addresses in this namespace.
+pub(super) fn has_ipv6(netns: &Netns) -> Result<bool> {
+    Ok(in_netns(netns, || read("net.ipv6.conf.default.disable_ipv6").is_ok_and(|value| value == "0"))?)
+}
+
+fn read(key: &str) -> io::Result<String> {
+    Ok(fs::read_to_string(path(key))?.trim().to_owned())
+}

@@ -1,0 +1,166 @@
+//! What the integration tests share: the real binary, labs that go away with their test, and skips that are seen.
+#![allow(dead_code, reason = "each test binary uses its own part")]
+
+use std::ffi::OsString;
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// The program under test. An emulated machine has it elsewhere than where it was built.
+pub fn netobs() -> OsString {
+    std::env::var_os("NETOBS_BIN").unwrap_or_else(|| env!("CARGO_BIN_EXE_netobs").into())
+}
+
+/// Says on the real standard error, which the test harness does not capture, that a test did not run.
+pub fn skip(test: &str, reason: &str) {
+    let _ = writeln!(std::io::stderr(), "SKIPPED {test}: {reason}");
+}
+
+/// Whether a test that makes labs can run; says why not.
+pub fn can_make_labs(test: &str, tools: &[&str]) -> bool {
+    if !nix::unistd::geteuid().is_root() {
+        skip(test, "not root");
+        return false;
+    }
+    for tool in tools.iter().chain(&["nft"]) {
+        if !has(tool) {
+            skip(test, &format!("no {tool}"));
+            return false;
+        }
+    }
+    true
+}
+
+/// Whether a program is in PATH.
+pub fn has(tool: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|folder| folder.join(tool).is_file())
+}
+
+/// What a command answered.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: i32,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Answer {
+    /// Fails the test with everything the command said, unless it succeeded.
+    #[track_caller]
+    pub fn good(self) -> Self {
+        assert_eq!(self.status, 0, "{self:#?}");
+        self
+    }
+
+    /// Fails the test unless the command failed with this status and one line that contains `part`.
+    #[track_caller]
+    pub fn bad(self, status: i32, part: &str) -> Self {
+        assert_eq!(self.status, status, "{self:#?}");
+        assert_eq!(self.stderr.lines().count(), 1, "one line: {self:#?}");
+        assert!(self.stderr.contains(part), "{part}: {self:#?}");
+        self
+    }
+}
+
+impl From<Output> for Answer {
+    fn from(output: Output) -> Self {
+        Self {
+            status: output.status.code().unwrap_or(-1),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+}
+
+/// Runs any command to its end.
+#[expect(clippy::panic, reason = "the test needs the command")]
+pub fn run(program: impl Into<OsString>, arguments: &[&str]) -> Answer {
+    let program = program.into();
+    let output = Command::new(&program).args(arguments).stdin(Stdio::null()).output();
+    output.unwrap_or_else(|error| panic!("{}: {error}", program.display())).into()
+}
+
+/// Runs `netobs lab …`.
+pub fn lab(arguments: &[&str]) -> Answer {
+    run(netobs(), &[&["lab"], arguments].concat())
+}
+
+/// A lab of the test's own, removed when it goes out of scope.
+pub struct Lab {
+    pub name: String,
+}
+
+impl Lab {
+    /// A name that no other test uses, of this run or another at the same time. Nothing is built.
+    pub fn unbuilt() -> Self {
+        static NEXT: AtomicUsize = AtomicUsize::new(0);
+        Self { name: format!("t{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed)) }
+    }
+
+    /// A lab that is up.
+    #[track_caller]
+    pub fn up() -> Self {
+        let own = Self::unbuilt();
+        own.build().good();
+        own
+    }
+
+    /// `netobs lab up`.
+    pub fn build(&self) -> Answer {
+        lab(&["up", "--name", &self.name])
+    }
+
+    /// `netobs lab down`.
+    pub fn remove(&self) -> Answer {
+        lab(&["down", &self.name])
+    }
+
+    /// The name of a node's namespace.
+    pub fn netns(&self, node: &str) -> String {
+        format!("{}-{node}", self.name)
+    }
+
+    /// `netobs lab exec NODE -- COMMAND…`.
+    pub fn exec(&self, node: &str, command: &[&str]) -> Answer {
+        lab(&[&["exec", "--name", &self.name, node, "--"], command].concat())
+    }
+
+    /// `netobs lab exec NODE -- COMMAND…`, running on.
+    pub fn start(&self, node: &str, command: &[&str]) -> std::process::Child {
+        let mut process = Command::new(netobs());
+        process.args(["lab", "exec", "--name", &self.name, node, "--"]).args(command);
+        process.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+    }
+
+    /// Everything of the lab that is left on the machine: names, processes, cgroups, files.
+    pub fn remains(&self) -> Vec<String> {
+        let mine = |path: &Path| {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            name.trim_start_matches('.').starts_with(&format!("{}-", self.name))
+                || name.trim_start_matches('.').starts_with(&format!("{}.", self.name))
+        };
+        let groups = ["/sys/fs/cgroup/netobs", "/sys/fs/cgroup/memory/netobs"];
+        let mut left = Vec::new();
+        for folder in ["/run/netns", "/run/netobs/labs"].iter().chain(&groups) {
+            let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+            left.extend(
+                entries.map(|entry| entry.path()).filter(|path| mine(path)).map(|path| path.display().to_string()),
+            );
+        }
+        for entry in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
+            let command = std::fs::read_to_string(entry.path().join("cmdline")).unwrap_or_default();
+            if command.contains(&format!("lab-init\0{}-", self.name)) {
+                left.push(command.replace('\0', " "));
+            }
+        }
+        left
+    }
+}
+
+impl Drop for Lab {
+    fn drop(&mut self) {
+        let _ = self.remove();
+    }
+}
