@@ -85,9 +85,12 @@ pub unsafe fn observe<A: Access>(hook: Hook, skb: *const u8, location: u64, reas
         }
         sighting.packet = identity::new_identity(hook);
         if !hook.is_free() {
-            // SAFETY: as above.
-            let fingerprint =
-                known_print.unwrap_or_else(|| unsafe { identity::fingerprint(extent.head, extent.network) }).hash;
+            let fingerprint = if known_print == 0 {
+                // SAFETY: as above.
+                unsafe { identity::fingerprint(extent.head, extent.network) }
+            } else {
+                known_print
+            };
             let received = u64::from(hook.is_receive());
             let entry = Entry { packet: sighting.packet, fingerprint, head: extent.head, origin: place, received };
             // A copy leaves the head to the packet that had it first.
