@@ -2,6 +2,7 @@
 
 mod build;
 mod command;
+mod demo;
 mod project;
 mod setup;
 mod test;
@@ -26,6 +27,8 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    /// See it work: build a lab, follow packets, break it in three ways, remove everything
+    Demo,
     /// Install what is missing for all other commands; afterwards they work offline
     Setup,
     /// Build target/<profile>/netobs, the eBPF object inside
@@ -62,6 +65,7 @@ fn run(command: Command) -> Result<ExitCode> {
             println!("{}", binary.display());
             Ok(ExitCode::SUCCESS)
         }
+        Command::Demo => demo::run(&project),
         Command::Test(arguments) => test::run(&project, &arguments),
         Command::Vm(arguments) => vm::run(&project, &arguments),
     }
