@@ -1,7 +1,6 @@
 //! Three ways to break the lab, and what netobs must say of each.
 
 use anyhow::{Result, bail};
-use serde_json::Value;
 
 use super::stage::Stage;
 
@@ -58,14 +57,14 @@ impl Fault {
         stage.trace(self.filter, self.notices)?;
         let drops = stage.drops(self.filter, self.notices)?;
         run(stage, self.fixes)?;
-        let Some(drop) = drops.iter().find(|drop| drop["reason"] == self.reason) else {
+        let Some(drop) = drops.iter().find(|drop| drop.reason.as_deref() == Some(self.reason)) else {
             bail!("netobs did not see the drop this fault causes ({}); it saw {drops:?}", self.reason);
         };
         println!(
             "\nVerdict: dropped in {} on {} by {} ({}): {}.",
-            text(&drop["netns"]),
-            text(&drop["device"]),
-            text(&drop["function"]),
+            known(&drop.netns),
+            known(&drop.device),
+            known(&drop.function),
             self.reason,
             self.verdict
         );
@@ -80,6 +79,6 @@ fn run(stage: &Stage, commands: &[&str]) -> Result<()> {
     Ok(())
 }
 
-fn text(value: &Value) -> &str {
-    value.as_str().unwrap_or("an unnamed place")
+fn known(name: &Option<String>) -> &str {
+    name.as_deref().unwrap_or("(unknown)")
 }

@@ -5,10 +5,30 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
-use serde_json::Value;
+use serde::Deserialize;
 
 /// A lab of its own, so that a user's `lab` is left alone.
 const LAB: &str = "demo";
+
+/// A line of a trace; the summary has no `drop`.
+#[derive(Deserialize)]
+struct Record {
+    drop: Option<Drop>,
+}
+
+/// Why and where a packet was dropped.
+#[derive(Debug, Deserialize)]
+pub struct Drop {
+    /// The kernel's name for why.
+    pub reason: Option<String>,
+    /// The function that dropped it.
+    pub function: Option<String>,
+    /// The namespace.
+    pub netns: Option<String>,
+    /// The device.
+    pub device: Option<String>,
+    fault: Option<bool>,
+}
 
 /// The lab, and the binary that built it.
 pub struct Stage {
@@ -54,17 +74,15 @@ impl Stage {
     }
 
     /// The same for programs: the packets that were dropped, harmless drops left out.
-    pub fn drops(&self, filter: &str, command: &[&str]) -> Result<Vec<Value>> {
+    pub fn drops(&self, filter: &str, command: &[&str]) -> Result<Vec<Drop>> {
         let mut arguments = vec!["trace", "--format", "json", "--drops", filter, "--"];
         arguments.extend(["ip", "netns", "exec", "demo-c1"]);
         arguments.extend(command);
         let output = self.command(&arguments).stderr(Stdio::null()).output().context("start netobs")?;
         let mut drops = Vec::new();
         for line in output.stdout.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
-            let mut record: Value = serde_json::from_slice(line).context("netobs printed a line that is no JSON")?;
-            if record["drop"]["fault"] != Value::Bool(false) && record["type"] == "packet" {
-                drops.push(record["drop"].take());
-            }
+            let record: Record = serde_json::from_slice(line).context("netobs printed a line that is no JSON")?;
+            drops.extend(record.drop.filter(|drop| drop.fault != Some(false)));
         }
         Ok(drops)
     }
@@ -102,7 +120,7 @@ impl Stage {
     }
 }
 
-impl Drop for Stage {
+impl std::ops::Drop for Stage {
     fn drop(&mut self) {
         let removed = self.command(&["lab", "down", LAB]).stdout(Stdio::null()).status();
         if !removed.is_ok_and(|status| status.success()) {
