@@ -11,6 +11,7 @@ use serde_json::json;
 
 use super::print::{print, print_record};
 use crate::lab::{self, Error, LabName, LabStatus, State, default_topology, graph};
+use crate::output::Format;
 use crate::refusal::Refusal;
 
 /// Builds, shows and removes a container network to try things on.
@@ -73,15 +74,6 @@ enum Command {
         #[arg(long, value_enum, default_value_t)]
         format: Picture,
     },
-}
-
-#[derive(Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
-enum Format {
-    /// For people.
-    #[default]
-    Text,
-    /// One JSON object per line.
-    Json,
 }
 
 #[derive(Clone, Copy, Default, ValueEnum)]
