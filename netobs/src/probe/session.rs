@@ -125,6 +125,9 @@ fn attach_tracepoint(ebpf: &mut Ebpf, kernel: &Kernel, row: &HookRow, btf: &Btf)
     Ok(())
 }
 
+/// What the verifier ends its log with, whatever happened (`print_verification_stats`).
+const STATISTICS: [&str; 4] = ["processed ", "verification time ", "stack depth ", "max_states_per_insn "];
+
 /// A verifier log has thousands of lines; the last that says something is the reason.
 fn one_line(error: &ProgramError) -> String {
     match error {
@@ -136,7 +139,8 @@ fn one_line(error: &ProgramError) -> String {
                     log.lines().rev().take(25).collect::<Vec<_>>().into_iter().rev().collect::<Vec<_>>().join("\n")
                 );
             }
-            let reason = log.lines().rev().find(|line| !line.is_empty() && !line.starts_with("processed "));
+            let is_reason = |line: &&str| !line.is_empty() && !STATISTICS.iter().any(|start| line.starts_with(start));
+            let reason = log.lines().rev().find(is_reason);
             format!(
                 "the kernel refused the program: {io_error}{}",
                 reason.map(|r| format!(": {r}")).unwrap_or_default()
