@@ -1,5 +1,6 @@
 //! Setup, build, test, demo, emulated machines and benchmarks.
 
+mod bench;
 mod build;
 mod command;
 mod project;
@@ -28,6 +29,8 @@ enum Command {
     Setup,
     /// Build target/<profile>/netobs, the eBPF object inside
     Build(build::Arguments),
+    /// Measure, and print figures beside their aims
+    Bench(bench::Arguments),
     /// Run a command in an emulated machine with another kernel, netobs on its PATH
     Vm(vm::Arguments),
 }
@@ -56,6 +59,10 @@ fn run(command: Command) -> Result<ExitCode> {
             setup::run(&project, Need::Build)?;
             let binary = build::run(&project, arguments.profile())?;
             println!("{}", binary.display());
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Bench(arguments) => {
+            bench::run(&project, &arguments)?;
             Ok(ExitCode::SUCCESS)
         }
         Command::Vm(arguments) => vm::run(&project, &arguments),
