@@ -9,12 +9,12 @@ const VARIABLE: &str = "NETOBS_EBPF_OBJECT";
 const DEFAULT: &str = "../target/ebpf/bpfel-unknown-none/release/netobs-ebpf";
 
 fn main() -> ExitCode {
-    println!("cargo:rerun-if-changed=build.rs");
+    println!("cargo::rerun-if-changed=build.rs");
     link_libpcap();
     match embed_ebpf_object() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            println!("cargo:error={error}");
+            println!("cargo::error={error}");
             ExitCode::FAILURE
         }
     }
@@ -22,15 +22,15 @@ fn main() -> ExitCode {
 
 /// Tells the compiler the object's path, for `include_bytes!`.
 fn embed_ebpf_object() -> Result<(), String> {
-    println!("cargo:rerun-if-env-changed={VARIABLE}");
+    println!("cargo::rerun-if-env-changed={VARIABLE}");
     let object = match env::var_os(VARIABLE) {
         Some(path) => PathBuf::from(path),
         None => Path::new(&env::var_os("CARGO_MANIFEST_DIR").unwrap_or_default()).join(DEFAULT),
     };
-    println!("cargo:rerun-if-changed={}", object.display());
+    println!("cargo::rerun-if-changed={}", object.display());
     let found =
         object.canonicalize().map_err(|_| "the eBPF object is not built: run `cargo xtask build`".to_owned())?;
-    println!("cargo:rustc-env={VARIABLE}={}", found.display());
+    println!("cargo::rustc-env={VARIABLE}={}", found.display());
     Ok(())
 }
 

@@ -5,6 +5,7 @@ mod build;
 mod command;
 mod project;
 mod setup;
+mod test;
 mod vm;
 
 use std::process::ExitCode;
@@ -12,6 +13,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
+use crate::build::Progress;
 use crate::project::Project;
 use crate::setup::Need;
 
@@ -29,6 +31,8 @@ enum Command {
     Setup,
     /// Build target/<profile>/netobs, the eBPF object inside
     Build(build::Arguments),
+    /// Check format and lints, and run all tests, here and on the other kernels
+    Test(test::Arguments),
     /// Measure, and print figures beside their aims
     Bench(bench::Arguments),
     /// Run a command in an emulated machine with another kernel, netobs on its PATH
@@ -57,10 +61,11 @@ fn run(command: Command) -> Result<ExitCode> {
         }
         Command::Build(arguments) => {
             setup::run(&project, Need::Build)?;
-            let binary = build::run(&project, arguments.profile())?;
+            let binary = build::run(&project, arguments.profile(), Progress::Shown)?;
             println!("{}", binary.display());
             Ok(ExitCode::SUCCESS)
         }
+        Command::Test(arguments) => test::run(&project, &arguments),
         Command::Bench(arguments) => {
             bench::run(&project, &arguments)?;
             Ok(ExitCode::SUCCESS)

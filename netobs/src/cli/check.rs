@@ -34,7 +34,7 @@ pub fn run(arguments: CheckArguments) -> anyhow::Result<ExitCode> {
     let record = CapabilitiesRecord {
         kind: "capabilities",
         kernel: kernel.release.clone(),
-        probes: session.probes().iter().map(ProbeRecord::from).collect(),
+        probes: session.probes().iter().map(|probe| ProbeRecord::of(probe, &session)).collect(),
         blind_spots,
     };
     let mut writer = Writer::stdout(arguments.format);

@@ -156,8 +156,12 @@ pub struct LostRecord {
     pub ring: u64,
     /// Packets that matched but were not followed, since the machine had more of them than could be recorded.
     pub tracking: u64,
+    /// Times a program did not run, since an interrupt found it running already on that CPU.
+    pub missed: u64,
     /// Packets printed before they had ended, since too many were under way at once.
     pub cut_short: u64,
+    /// Packets followed but not printed, since the trace was told to stop.
+    pub unprinted: u64,
 }
 
 /// One hook.
@@ -171,6 +175,10 @@ pub struct ProbeRecord {
     pub attached: bool,
     /// The reason if not.
     pub why_not: Option<String>,
+    /// Events it emitted.
+    pub events: u64,
+    /// Events of it that the ring buffer had no room for.
+    pub lost: u64,
 }
 
 /// Packets printed, by outcome.

@@ -129,6 +129,12 @@ pub(super) fn summary(out: &mut impl Write, summary: &SummaryRecord, style: Styl
             format!("{} not followed: there were more than could be recorded.", count(lost.tracking, "more packet"));
         writeln!(out, "{}", style.change(&line))?;
     }
+    if lost.missed > 0 {
+        writeln!(out, "A probe was interrupted by itself and did not see {}.", count(lost.missed, "packet"))?;
+    }
+    if lost.unprinted > 0 {
+        writeln!(out, "{} not printed: the trace was told to stop.", count(lost.unprinted, "more packet"))?;
+    }
     if lost.cut_short > 0 {
         writeln!(out, "{} printed before the end was known.", count(lost.cut_short, "packet"))?;
     }

@@ -12,6 +12,9 @@ pub struct Losses {
     pub ring: u64,
     /// Packets that matched and were not followed, since the identity map took no entry or the ring was filling up.
     pub tracking: u64,
+    /// Times a program did not run, since an interrupt found it running already on that CPU
+    /// (`bpf_prog_info.recursion_misses`, 5.12).
+    pub missed: u64,
 }
 
 /// One hook's counters, summed over the CPUs.
@@ -23,6 +26,7 @@ pub(super) fn of_hook(map: &PerCpuArray<MapData, Counters>, hook: Hook) -> Losse
         emitted: total(Counter::Emitted),
         ring: total(Counter::LostRing),
         tracking: total(Counter::LostTracking) + total(Counter::Skipped),
+        missed: 0,
     }
 }
 
@@ -31,5 +35,6 @@ impl std::ops::AddAssign for Losses {
         self.emitted += other.emitted;
         self.ring += other.ring;
         self.tracking += other.tracking;
+        self.missed += other.missed;
     }
 }

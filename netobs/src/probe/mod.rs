@@ -3,6 +3,7 @@
 mod counters;
 mod hooks;
 mod kernel;
+mod misses;
 mod object;
 mod session;
 

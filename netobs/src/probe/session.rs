@@ -8,6 +8,7 @@ use netobs_ebpf::{Conditions, Counters};
 use super::counters::{self, Losses};
 use super::hooks::{HOOKS, HookRow, Kind};
 use super::kernel::Kernel;
+use super::misses;
 use super::object::{self, ObjectError};
 use crate::filter::Filter;
 use crate::netns::NetnsInode;
@@ -48,6 +49,8 @@ pub struct Session {
     ebpf: Option<Ebpf>,
     counters: PerCpuArray<MapData, Counters>,
     probes: Vec<ProbeStatus>,
+    /// Set when detached.
+    missed: Option<u64>,
 }
 
 impl Session {
@@ -78,7 +81,7 @@ impl Session {
             };
             probes.push(ProbeStatus { row, why_not });
         }
-        Ok((Self { ebpf: Some(ebpf), counters, probes }, ring))
+        Ok((Self { ebpf: Some(ebpf), counters, probes, missed: None }, ring))
     }
 
     /// What became of each hook.
@@ -90,13 +93,21 @@ impl Session {
     pub fn losses(&self) -> Losses {
         let mut total = Losses::default();
         for row in &HOOKS {
-            total += counters::of_hook(&self.counters, row.hook);
+            total += self.losses_of(row);
         }
+        total.missed = self.missed.unwrap_or_else(|| misses::total(self.ebpf.as_ref()));
         total
+    }
+
+    /// What one hook counted so far. Programs that did not run are counted in [`Self::losses`] only.
+    pub fn losses_of(&self, row: &HookRow) -> Losses {
+        counters::of_hook(&self.counters, row.hook)
     }
 
     /// Detaches everything. Counters can still be read.
     pub fn detach(&mut self) {
+        // The kernel's own count goes with the programs.
+        self.missed.get_or_insert_with(|| misses::total(self.ebpf.as_ref()));
         self.ebpf = None;
     }
 }

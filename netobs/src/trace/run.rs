@@ -12,7 +12,7 @@ use super::time::monotonic;
 use crate::event;
 use crate::journey::{Journey, Outcome, Tracker};
 use crate::output::{Closed, LostRecord, OutcomeCounts, ProbeRecord, SummaryRecord, Writer};
-use crate::probe::{Kernel, Losses, Session};
+use crate::probe::{Kernel, Losses, ProbeStatus, Session};
 use crate::state::Namespaces;
 
 /// How long the reader sleeps when there is nothing to read. The programs never wake it.
@@ -23,6 +23,8 @@ const BATCH: u64 = 4096;
 const LAST_PACKETS: Duration = Duration::from_millis(450);
 /// How long to look for events that were written while the programs were being detached.
 const STRAGGLERS: Duration = Duration::from_millis(100);
+/// How long printing what is left may take: whoever stops a trace wants it to stop.
+const LEFTOVERS: Duration = Duration::from_millis(400);
 /// How often losses are looked up while running.
 const LOSS_CHECK: Duration = Duration::from_millis(100);
 
@@ -195,29 +197,45 @@ impl<'k> Trace<'k> {
                 losses = self.note_losses();
             }
         }
-        let rest = self.tracker.drain();
-        self.print(&rest)?;
+        let mut unprinted = 0;
+        for journey in self.tracker.drain() {
+            if detached.elapsed() < LEFTOVERS {
+                self.print(std::slice::from_ref(&journey))?;
+            } else {
+                unprinted += 1;
+            }
+        }
         let summary = SummaryRecord {
             kind: "summary",
             packets: self.printed,
             outcomes: self.outcomes,
             events: losses.emitted,
             decoded: self.decoded,
-            lost: LostRecord { ring: losses.ring, tracking: losses.tracking, cut_short: self.tracker.cut_short() },
-            probes: self.session.probes().iter().map(ProbeRecord::from).collect(),
+            lost: LostRecord {
+                ring: losses.ring,
+                tracking: losses.tracking,
+                missed: losses.missed,
+                cut_short: self.tracker.cut_short(),
+                unprinted,
+            },
+            probes: self.session.probes().iter().map(|probe| ProbeRecord::of(probe, &self.session)).collect(),
             command_status: None,
         };
         Ok((self.writer, summary))
     }
 }
 
-impl From<&crate::probe::ProbeStatus> for ProbeRecord {
-    fn from(status: &crate::probe::ProbeStatus) -> Self {
+impl ProbeRecord {
+    /// A hook, and what it cost and lost so far.
+    pub fn of(status: &ProbeStatus, session: &Session) -> Self {
+        let losses = session.losses_of(status.row);
         Self {
             name: status.row.name.to_owned(),
             kind: status.row.kind.name(),
             attached: status.why_not.is_none(),
             why_not: status.why_not.clone(),
+            events: losses.emitted,
+            lost: losses.ring,
         }
     }
 }

@@ -13,7 +13,7 @@ use super::lab::Lab;
 use super::programs::{self, Cost, Statistics};
 use super::report;
 use super::watcher::{Netobs, Tcpdump, tcpdump_works};
-use crate::build::{self, Profile};
+use crate::build::{self, Profile, Progress};
 use crate::project::Project;
 use crate::setup::{self, Need};
 
@@ -103,7 +103,7 @@ pub fn run(project: &Project, arguments: &Arguments) -> Result<()> {
         Some(netobs) => netobs.canonicalize().with_context(|| format!("no file {}", netobs.display()))?,
         None => {
             setup::run(project, Need::Build)?;
-            build::run(project, Profile::Release)?
+            build::run(project, Profile::Release, Progress::Shown)?
         }
     };
     interrupt::defer()?;

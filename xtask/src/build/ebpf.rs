@@ -2,6 +2,7 @@
 
 use anyhow::{Context, Result};
 
+use super::Progress;
 use crate::command::{CommandExt, clean_cargo};
 use crate::project::Project;
 use crate::setup::compiler::{Compiler, TARGET};
@@ -26,7 +27,7 @@ const PROFILE: [(&str, &str); 8] = [
 ];
 
 /// Builds the object at [`Project::ebpf_object`].
-pub fn build(project: &Project) -> Result<()> {
+pub fn build(project: &Project, progress: Progress) -> Result<()> {
     let compiler = Compiler::find()?.context("no Rust compiler for BPF: run `cargo xtask setup`")?;
     let linker = BpfLinker::new(project).path(compiler.llvm());
     let flags = [
@@ -40,6 +41,7 @@ pub fn build(project: &Project) -> Result<()> {
         .args(["build", "--package=netobs-ebpf", "--features=programs", "--bin=netobs-ebpf", "--release"])
         .args(["--target", TARGET, "--target-dir"])
         .arg(project.ebpf_target())
+        .args(progress.argument())
         .env("RUSTC", compiler.rustc())
         .env("CARGO_ENCODED_RUSTFLAGS", flags.join("\u{1f}"))
         .envs(PROFILE.map(|(setting, value)| (format!("CARGO_PROFILE_RELEASE_{setting}"), value)))

@@ -51,10 +51,32 @@ impl Profile {
     }
 }
 
+/// What cargo prints besides warnings and errors.
+#[derive(Clone, Copy)]
+pub enum Progress {
+    /// What it is compiling.
+    Shown,
+    /// Nothing, where the output is another program's.
+    Hidden,
+}
+
+impl Progress {
+    const fn argument(self) -> Option<&'static str> {
+        match self {
+            Self::Shown => None,
+            Self::Hidden => Some("--quiet"),
+        }
+    }
+}
+
 /// Builds all of netobs and returns the binary's path.
-pub fn run(project: &Project, profile: Profile) -> Result<PathBuf> {
-    ebpf(project)?;
-    cargo().args(["build", "--package", "netobs", profile.argument()]).current_dir(project.root()).run()?;
+pub fn run(project: &Project, profile: Profile, progress: Progress) -> Result<PathBuf> {
+    ebpf(project, progress)?;
+    cargo()
+        .args(["build", "--package", "netobs", profile.argument()])
+        .args(progress.argument())
+        .current_dir(project.root())
+        .run()?;
     Ok(binary(project, profile))
 }
 

@@ -123,17 +123,22 @@ impl Archive {
         unpack_all(&downloads, root)
     }
 
-    /// Downloads a package of the backports suite with everything this machine lacks for it, and unpacks it all.
+    /// Downloads a package, from the backports suite if that has it, with everything this machine lacks for it, and unpacks it all.
     pub fn unpack_with_dependencies(&self, package: &str, root: &Path) -> Result<()> {
         let downloads = self.downloads()?;
         fs::create_dir_all(downloads.join("partial")).context("cannot create the download directory")?;
-        let target = format!("{}-backports", self.codename);
-        self.tool("apt-get")
-            .args(["-qq", "install", "--yes", "--download-only", "--reinstall", "--no-install-recommends"])
-            .arg("--option")
-            .arg(format!("Dir::Cache::Archives={}", downloads.display()))
-            .args(["--target-release", &target, package])
-            .quietly()?;
+        let backports = format!("{}-backports", self.codename);
+        let download = |target_release: &[&str]| {
+            self.tool("apt-get")
+                .args(["-qq", "install", "--yes", "--download-only", "--reinstall", "--no-install-recommends"])
+                .arg("--option")
+                .arg(format!("Dir::Cache::Archives={}", downloads.display()))
+                .args(target_release)
+                .arg(package)
+                .quietly()
+        };
+        // A suite that is new has no backports yet, and apt takes their name for a mistake.
+        download(&["--target-release", &backports]).or_else(|_| download(&[]))?;
         unpack_all(&downloads, root)
     }
 

@@ -3,6 +3,7 @@
 mod apt;
 mod archive;
 pub mod compiler;
+mod crates;
 pub mod kernel;
 pub mod linker;
 mod packages;
@@ -10,6 +11,7 @@ pub mod qemu;
 mod sources;
 
 use std::fs::{self, File};
+use std::time::Instant;
 
 use anyhow::{Context, Result, anyhow};
 use nix::fcntl::{Flock, FlockArg};
@@ -44,6 +46,7 @@ fn table(project: &Project) -> Vec<(Need, Box<dyn Requirement + '_>)> {
         (Need::Build, Box::new(packages::BUILD)),
         (Need::Build, Box::new(compiler::BpfCompiler)),
         (Need::Build, Box::new(linker::BpfLinker::new(project))),
+        (Need::Build, Box::new(crates::Crates::new(project))),
         (Need::Lab, Box::new(packages::LAB)),
         (Need::Machines, Box::new(packages::MACHINES)),
         (Need::Machines, Box::new(qemu::Emulator::new(project))),
@@ -71,10 +74,12 @@ pub fn run(project: &Project, need: Need) -> Result<bool> {
     }
     for (requirement, what) in missing {
         eprintln!("setup: installing {what}");
+        let started = Instant::now();
         requirement.install().with_context(|| format!("setup could not install {what}"))?;
         if let Some(still) = requirement.missing()? {
             return Err(anyhow!("setup installed {what}, and yet it is missing: {still}"));
         }
+        eprintln!("setup:   done in {:.0} s", started.elapsed().as_secs_f64());
     }
     Archive::remove(project);
     Ok(true)

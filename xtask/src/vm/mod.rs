@@ -16,9 +16,10 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow, bail};
 use clap::Args;
 
+pub use self::base::archive as prepare;
 pub use self::guest::Guest;
 pub use self::machine::{Machine, Outcome};
-use crate::build::{self, Profile};
+use crate::build::{self, Profile, Progress};
 use crate::project::Project;
 use crate::setup::kernel::{DebianKernel, Series};
 use crate::setup::{self, Need};
@@ -59,7 +60,11 @@ pub struct Arguments {
 pub fn run(project: &Project, arguments: &Arguments) -> Result<ExitCode> {
     setup::run(project, Need::Machines)?;
     let profile = if arguments.release { Profile::Release } else { Profile::Dev };
-    let netobs = if arguments.no_build { build::binary(project, profile) } else { build::run(project, profile)? };
+    let netobs = if arguments.no_build {
+        build::binary(project, profile)
+    } else {
+        build::run(project, profile, Progress::Hidden)?
+    };
     let kernel = DebianKernel::new(project, arguments.kernel);
     let mut guest = Guest::new(&arguments.command);
     if netobs.exists() {
@@ -73,16 +78,20 @@ pub fn run(project: &Project, arguments: &Arguments) -> Result<ExitCode> {
     match finished.outcome {
         Outcome::Exited(status) => Ok(ExitCode::from(status)),
         Outcome::TimedOut => {
-            eprintln!("{}", finished.console);
+            show(&finished.console);
             eprintln!("xtask: the command did not end within {} s: machine stopped", arguments.timeout.as_secs());
             Ok(ExitCode::from(TIMED_OUT))
         }
         Outcome::Unread => Ok(ExitCode::from(UNREAD)),
         Outcome::Died => {
-            eprintln!("{}", finished.console);
-            bail!("the machine ended before the command did; its console's last lines are above")
+            show(&finished.console);
+            bail!("the machine ended before the command did")
         }
     }
+}
+
+fn show(console: &str) {
+    eprintln!("the console's last lines:\n{}", if console.is_empty() { "(none)" } else { console });
 }
 
 fn shared_file(text: &str) -> Result<(PathBuf, PathBuf)> {

@@ -1,0 +1,100 @@
+//! The integration tests once more, in emulated machines with the other kernels.
+
+use std::collections::VecDeque;
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+
+use super::executables::Executable;
+use super::libtest::{self, Tally};
+use super::report::{Report, Row};
+use crate::project::Project;
+use crate::setup::kernel::{DebianKernel, Series};
+use crate::vm::{self, Guest, Machine, Outcome};
+
+/// Machines at once. Each has two processors, as has the smallest machine that this has to run on.
+const AT_ONCE: usize = 2;
+
+/// How long one machine may run. Emulation is some ten times slower than the processor.
+const TIMEOUT: Duration = Duration::from_secs(1200);
+
+/// Runs every executable on every kernel, each in a machine of its own: what one leaves behind or crashes is no other's.
+pub fn run(
+    project: &Project,
+    kernels: &[Series],
+    executables: &[&Executable],
+    netobs: &Path,
+    filter: Option<&str>,
+    report: &mut Report,
+) -> Result<()> {
+    let kernels: Vec<DebianKernel<'_>> = kernels.iter().map(|series| DebianKernel::new(project, *series)).collect();
+    for kernel in &kernels {
+        vm::prepare(project, kernel)?;
+    }
+    let mut guests = Vec::new();
+    for executable in executables {
+        guests.push((*executable, guest(executable, netobs, filter)?));
+    }
+    let jobs =
+        kernels.iter().flat_map(|kernel| guests.iter().map(move |(executable, guest)| (kernel, *executable, guest)));
+    let jobs: Mutex<VecDeque<_>> = Mutex::new(jobs.collect());
+    let report = Mutex::new(report);
+    thread::scope(|scope| {
+        for _ in 0..AT_ONCE {
+            scope.spawn(|| {
+                loop {
+                    let job = jobs.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+                    let Some((kernel, executable, guest)) = job else { return };
+                    let row = one(project, kernel, executable, guest);
+                    report.lock().unwrap_or_else(PoisonError::into_inner).add(row);
+                }
+            });
+        }
+    });
+    Ok(())
+}
+
+fn guest(executable: &Executable, netobs: &Path, filter: Option<&str>) -> Result<Guest> {
+    let path = format!("/usr/bin/test-{}", executable.name);
+    let command = [path.as_str(), "--test-threads=1"].into_iter().chain(filter).map(str::to_owned);
+    let mut guest = Guest::new(&command.collect::<Vec<String>>());
+    guest.program(netobs, vm::guest::NETOBS)?;
+    guest.program(&executable.path, &path)?;
+    Ok(guest)
+}
+
+fn one(project: &Project, kernel: &DebianKernel<'_>, executable: &Executable, guest: &Guest) -> Row {
+    let started = Instant::now();
+    let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
+    let machine = Machine { kernel, memory: vm::guest::MEMORY, timeout: TIMEOUT };
+    let finished = machine.run(project, guest, Box::new(&mut stdout), Box::new(&mut stderr));
+    let (stdout, stderr) = (String::from_utf8_lossy(&stdout), String::from_utf8_lossy(&stderr));
+    let (mut tally, mut output) = (libtest::parse(&stdout, &stderr), format!("{stdout}{stderr}"));
+    match finished {
+        Ok(finished) => {
+            let note = match finished.outcome {
+                Outcome::Exited(_) => None,
+                Outcome::TimedOut => Some("the tests did not end in time; the machine's console:"),
+                Outcome::Died | Outcome::Unread => Some("the machine ended before the tests did; its console:"),
+            };
+            if let Some(note) = note {
+                tally.failed = tally.failed.max(1);
+                output.push_str(&format!("\n{note}\n{}\n", finished.console));
+            }
+        }
+        Err(error) => {
+            tally = Tally::failed();
+            output = format!("{error:#}");
+        }
+    }
+    Row {
+        kernel: kernel.series().to_string(),
+        stage: format!("tests {}", executable.name),
+        tally,
+        time: started.elapsed(),
+        output,
+    }
+}
