@@ -65,6 +65,9 @@ pub fn print(
         let cpus = measured.cpus.show(|cpus| format!("{cpus:.2}"));
         println!("{title:26}{cpus:>32}{:>22}", measured.peak.show(|bytes| format!("{:.0}", bytes / MEBIBYTE)));
     }
+    for failure in nothing.failures.iter().chain(&everything.failures) {
+        println!("netobs did not end well: {failure}");
+    }
     for (mode, inside) in [Mode::Nothing, Mode::Everything].into_iter().zip(inside) {
         match inside {
             Ok(inside) => programs(mode, inside),
@@ -86,6 +89,9 @@ fn programs(mode: Mode, inside: &Inside) {
         println!("{:26}{a_run:>16.0}{runs:>16.2}{a_packet:>22.0}", cost.name);
     }
     println!("{:26}{:>54.0}", "all", total);
+    if let Some(failure) = &inside.failure {
+        println!("netobs did not end well: {failure}");
+    }
     let number = |path: &str| inside.summary.as_ref().and_then(|summary| summary.pointer(path)?.as_u64());
     if let (Some(packets), Some(events), Some(decoded)) = (number("/packets"), number("/events"), number("/decoded")) {
         println!(

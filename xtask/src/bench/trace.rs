@@ -71,6 +71,8 @@ pub struct Measured {
     pub attach: Figures,
     /// See `attach`.
     pub detach: Figures,
+    /// What netobs said when it did not end well.
+    pub failures: Vec<String>,
 }
 
 /// Attaching and detaching while nothing else happens, in seconds.
@@ -92,6 +94,8 @@ pub struct Inside {
     pub packets: f64,
     /// The summary netobs ended with.
     pub summary: Option<serde_json::Value>,
+    /// What it said when it did not end well.
+    pub failure: Option<String>,
 }
 
 /// Measures and prints a table.
@@ -129,7 +133,7 @@ fn idle(netobs: &Path) -> Result<Idle> {
         idle.attach.push(running.attach.as_secs_f64());
         idle.attach_cpu.extend(running.attach_cpu.map(|time| time.as_secs_f64()));
         std::thread::sleep(SETTLE);
-        idle.detach.push(running.end()?.0.as_secs_f64());
+        idle.detach.push(running.end().took.as_secs_f64());
     }
     Ok(idle)
 }
@@ -184,7 +188,9 @@ impl Bench<'_> {
         measured.cpus.extend(used.map(|used| used / self.window.as_secs_f64()));
         measured.peak.extend(running.peak_memory().map(|bytes| bytes as f64));
         measured.attach.push(running.attach.as_secs_f64());
-        measured.detach.push(running.end()?.0.as_secs_f64());
+        let ended = running.end();
+        measured.detach.push(ended.took.as_secs_f64());
+        measured.failures.extend(ended.failure);
         Ok(Some(rate))
     }
 
@@ -197,7 +203,7 @@ impl Bench<'_> {
         let before = programs::of_process(running.pid())?;
         let packets = flood.rate(self.window)? * self.window.as_secs_f64();
         let costs = programs::since(&before, programs::of_process(running.pid())?);
-        let (_, summary) = running.end()?;
-        Ok(Inside { costs, packets, summary })
+        let ended = running.end();
+        Ok(Inside { costs, packets, summary: ended.summary, failure: ended.failure })
     }
 }

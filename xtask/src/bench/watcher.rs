@@ -41,14 +41,14 @@ impl Program {
         Ok(program)
     }
 
-    /// Asks it to end and waits until it has.
+    /// Asks it to end and waits until it has. What it says when it fails is the error.
     fn end(&mut self) -> Result<()> {
         kill(Pid::from_raw(self.child.id().cast_signed()), Signal::SIGINT)?;
         let status = self.child.wait()?;
         if !status.success() {
             let mut said = String::new();
             let _ = self.errors.read_to_string(&mut said);
-            bail!("a program that was asked to end failed: {status}\n{}", said.trim_end());
+            bail!("{status}: {}", said.trim_end());
         }
         Ok(())
     }
@@ -76,7 +76,7 @@ impl Tcpdump {
 
     /// Ends both.
     pub fn end(mut self) -> Result<()> {
-        self.0.iter_mut().try_for_each(Program::end)
+        self.0.iter_mut().try_for_each(Program::end).context("tcpdump failed")
     }
 }
 
@@ -121,14 +121,24 @@ impl Netobs {
         Some(line.trim().strip_suffix(" kB")?.parse::<u64>().ok()? * 1024)
     }
 
-    /// Ends it; returns how long that took, and the summary if it was asked for.
-    pub fn end(mut self) -> Result<(Duration, Option<serde_json::Value>)> {
+    /// Ends it.
+    pub fn end(mut self) -> Ended {
         let began = Instant::now();
-        self.program.end()?;
+        let failure = self.program.end().err().map(|error| format!("{error:#}"));
         let took = began.elapsed();
         let summary = self.last_line.take().and_then(|reader| reader.join().ok().flatten());
-        Ok((took, summary))
+        Ended { took, summary, failure }
     }
+}
+
+/// How `netobs trace` ended.
+pub struct Ended {
+    /// From the signal to the end of the process.
+    pub took: Duration,
+    /// Its summary, if it was asked for.
+    pub summary: Option<serde_json::Value>,
+    /// What was wrong, if it did not end well.
+    pub failure: Option<String>,
 }
 
 fn last_line(output: ChildStdout) -> Option<serde_json::Value> {
