@@ -101,9 +101,11 @@ fn is_counted_exactly_and_told_right() {
         assert_eq!((packet.length, packet.nat.len()), (106, 0), "{packet:#?}");
     }
     if ring == 0 {
+        // A packet may be followed from a later device on, where there was room again, but it skips none.
+        let way = ["c1/eth0", "host/c1-h", "host/c2-h", "c2/eth0"];
         for packet in &datagrams {
-            let way = ["c1/eth0", "host/c1-h", "host/c2-h", "c2/eth0"];
-            assert!(way.starts_with(&packet.path(&lab).iter().map(String::as_str).collect::<Vec<_>>()), "{packet:#?}");
+            let path = packet.path(&lab);
+            assert!(way.windows(path.len()).any(|part| part == path), "{packet:#?}");
         }
     }
 }
