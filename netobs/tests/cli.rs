@@ -1,5 +1,7 @@
 //! What every command line has in common: help, version, and the exit statuses of the contract.
 
+#![expect(clippy::expect_used, reason = "a test that cannot go on fails, in its helpers too")]
+
 use std::process::{Command, Output};
 
 /// The netobs under test: in an emulated machine it is not where cargo built it.

@@ -3,6 +3,7 @@
 mod bench;
 mod build;
 mod command;
+mod demo;
 mod project;
 mod setup;
 mod test;
@@ -27,6 +28,8 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    /// See it work: build a lab, follow packets, break it in three ways, remove everything
+    Demo,
     /// Install what is missing for all other commands; afterwards they work offline
     Setup,
     /// Build target/<profile>/netobs, the eBPF object inside
@@ -65,6 +68,7 @@ fn run(command: Command) -> Result<ExitCode> {
             println!("{}", binary.display());
             Ok(ExitCode::SUCCESS)
         }
+        Command::Demo => demo::run(&project),
         Command::Test(arguments) => test::run(&project, &arguments),
         Command::Bench(arguments) => {
             bench::run(&project, &arguments)?;

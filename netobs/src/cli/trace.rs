@@ -75,7 +75,7 @@ pub fn run(arguments: TraceArguments) -> anyhow::Result<ExitCode> {
         });
         let status = runtime.block_on(conduct(&arguments, &stop, &mut reader_ended));
         if status.is_err() {
-            stop.now();
+            stop.abandon();
         }
         let result = reader.join().map_err(|_| anyhow::anyhow!("the reader of events died"))?;
         let (status, (writer, summary)) = (status?, result?);

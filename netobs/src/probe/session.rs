@@ -162,7 +162,7 @@ fn refused(error: ObjectError) -> anyhow::Error {
     let text = format!("{:#}", anyhow::Error::new(error));
     // Without CAP_BPF the first map cannot be made.
     if text.contains("EPERM") || text.contains("Operation not permitted") {
-        return Refusal::NotPermitted(format!("not permitted to load eBPF programs; run as root ({text})")).into();
+        return Refusal::NotPermitted("not permitted to load eBPF programs: run as root".into()).into();
     }
     ProbeError::Load(text).into()
 }

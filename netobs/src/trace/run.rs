@@ -36,15 +36,21 @@ impl Stop {
     const RUNNING: u8 = 0;
     const LAST_PACKETS: u8 = 1;
     const NOW: u8 = 2;
+    const ABANDON: u8 = 3;
 
     /// Stop when the packets under way have ended, or soon.
     pub fn after_last_packets(&self) {
         self.0.fetch_max(Self::LAST_PACKETS, Ordering::Relaxed);
     }
 
-    /// Stop now.
+    /// Stop now, and print what is there.
     pub fn now(&self) {
         self.0.fetch_max(Self::NOW, Ordering::Relaxed);
+    }
+
+    /// Stop now, and print nothing more.
+    pub fn abandon(&self) {
+        self.0.fetch_max(Self::ABANDON, Ordering::Relaxed);
     }
 }
 
@@ -66,6 +72,8 @@ pub struct Trace<'k> {
     tracker: Tracker,
     writer: Writer,
     limits: Limits,
+    /// When the last hook was attached. What began before was seen by some hooks only.
+    since: u64,
     decoded: u64,
     outcomes: OutcomeCounts,
     printed: u64,
@@ -88,6 +96,7 @@ impl<'k> Trace<'k> {
             tracker: Tracker::default(),
             writer,
             limits,
+            since: monotonic(),
             decoded: 0,
             outcomes: OutcomeCounts::default(),
             printed: 0,
@@ -126,7 +135,7 @@ impl<'k> Trace<'k> {
                 thread::sleep(IDLE);
             }
         }
-        self.finish()
+        self.finish(stop.0.load(Ordering::Relaxed) == Stop::ABANDON)
     }
 
     /// Reads a batch; returns how many events and the time of the newest.
@@ -138,7 +147,9 @@ impl<'k> Trace<'k> {
             if let Some(event) = event::decode(&item, self.kernel.conntrack.as_ref()) {
                 newest = newest.max(event.time);
                 self.decoded += 1;
-                self.tracker.push(&event);
+                if event.time >= self.since {
+                    self.tracker.push(&event);
+                }
             }
         }
         (read, newest)
@@ -180,7 +191,7 @@ impl<'k> Trace<'k> {
         Ok(())
     }
 
-    fn finish(mut self) -> Result<(Writer, SummaryRecord), Closed> {
+    fn finish(mut self, silent: bool) -> Result<(Writer, SummaryRecord), Closed> {
         self.session.detach();
         // A program that was running when it was detached may still write its event.
         let detached = Instant::now();
@@ -199,7 +210,7 @@ impl<'k> Trace<'k> {
         }
         let mut unprinted = 0;
         for journey in self.tracker.drain() {
-            if detached.elapsed() < LEFTOVERS {
+            if !silent && detached.elapsed() < LEFTOVERS {
                 self.print(std::slice::from_ref(&journey))?;
             } else {
                 unprinted += 1;

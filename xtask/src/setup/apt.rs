@@ -45,8 +45,10 @@ pub fn install(names: &[&str]) -> Result<()> {
     }
     ensure_index()?;
     if apt_get_install(names).is_err() {
-        // The usual cause is an index older than the archive: the version it names is gone.
+        // The usual cause is an index older than the archive: the version it names is gone. The other one is an
+        // installation that was interrupted, which dpkg wants finished first.
         update()?;
+        Command::new("dpkg").args(["--configure", "--pending"]).env("DEBIAN_FRONTEND", "noninteractive").quietly()?;
         apt_get_install(names)?;
     }
     Ok(())
