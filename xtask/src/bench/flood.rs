@@ -1,8 +1,10 @@
 //! The flood: 64-byte UDP datagrams from c1 to c2, as many as the machine can.
 //!
-//! iperf3 sends each with a system call of its own, as most programs do; what is counted is what c2's device received,
-//! so that what iperf3 believes does not matter.
+//! iperf3 sends each with a system call of its own, as most programs do, and its figures can be compared with those of
+//! others; what is counted is what c2's device received, so that what iperf3 believes does not matter. A sender and
+//! receiver of our own were tried, and iperf3 with each end pinned to a CPU: neither was steadier from round to round.
 
+use std::io::Read;
 use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -52,14 +54,27 @@ impl Flood {
     }
 
     /// Packets a second that c2 receives, over that long.
-    pub fn rate(&self, window: Duration) -> Result<f64> {
+    pub fn rate(&mut self, window: Duration) -> Result<f64> {
         let (began, before) = (Instant::now(), self.received()?);
         sleep(window);
-        let (took, after) = (began.elapsed(), self.received()?);
-        if after == before {
-            bail!("the flood has stopped");
+        let took = began.elapsed();
+        let ended = |child: &mut Child| child.try_wait().is_ok_and(|status| status.is_some());
+        if ended(&mut self.sender) || ended(&mut self.receiver) {
+            bail!("the flood ended by itself: {}", self.last_words());
         }
-        Ok((after - before) as f64 / took.as_secs_f64())
+        Ok((self.received()? - before) as f64 / took.as_secs_f64())
+    }
+
+    /// What iperf3 said on either side. Both are ended.
+    fn last_words(&mut self) -> String {
+        let mut said = String::new();
+        for child in [&mut self.sender, &mut self.receiver] {
+            let _ = child.kill();
+            if let Some(stderr) = &mut child.stderr {
+                let _ = stderr.read_to_string(&mut said);
+            }
+        }
+        said.trim_end().replace('\n', "; ")
     }
 
     fn received(&self) -> Result<u64> {
@@ -80,7 +95,7 @@ impl Drop for Flood {
 }
 
 fn spawn(command: &mut Command) -> Result<Child> {
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().context("cannot start iperf3")
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().context("cannot start iperf3")
 }
 
 fn end(mut child: Child) {

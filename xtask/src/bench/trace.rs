@@ -21,6 +21,8 @@ use crate::setup::{self, Need};
 const MATCHES_NOTHING: &str = "icmp and host 192.0.2.1";
 /// How often attaching and detaching are measured while nothing else happens.
 const IDLE_RUNS: u32 = 5;
+/// How many rounds may fail before all of it does: a flood may end by itself on a machine that is busy with others.
+const RETRIES: u32 = 2;
 /// From attaching to a steady state.
 const SETTLE: Duration = Duration::from_millis(200);
 
@@ -106,7 +108,7 @@ pub fn run(project: &Project, arguments: &Arguments) -> Result<()> {
     let netobs = match &arguments.netobs {
         Some(netobs) => netobs.canonicalize().with_context(|| format!("no file {}", netobs.display()))?,
         None => {
-            setup::run(project, Need::Build)?;
+            setup::run(project, Need::Lab)?;
             build::run(project, Profile::Release, Progress::Shown)?
         }
     };
@@ -116,9 +118,18 @@ pub fn run(project: &Project, arguments: &Arguments) -> Result<()> {
     let idle = idle(&netobs)?;
     let bench = Bench { netobs: &netobs, lab: &lab, window: Duration::from_secs(arguments.seconds) };
     let mut measured: [Measured; Mode::ALL.len()] = Default::default();
-    for round in 0..arguments.rounds {
+    let (mut round, mut failed) = (0, 0);
+    while round < arguments.rounds {
         eprintln!("round {} of {}", round + 1, arguments.rounds);
-        bench.round(round % 2 == 1, &mut measured)?;
+        match bench.round(round % 2 == 1, &mut measured) {
+            Ok(()) => round += 1,
+            Err(error) if failed < RETRIES => {
+                interrupt::check()?;
+                eprintln!("xtask: this round is measured again: {error:#}");
+                failed += 1;
+            }
+            Err(error) => return Err(error),
+        }
     }
     let inside = [Some(MATCHES_NOTHING), None].map(|filter| bench.inside(filter));
     report::print(&measured, &idle, &inside, arguments.rounds, bench.window, began.elapsed());
@@ -148,7 +159,7 @@ impl Bench<'_> {
     /// Every mode once, in one flood. Every other round goes backwards, so that a machine that slows down or warms up
     /// steadily favours none.
     fn round(&self, backwards: bool, measured: &mut [Measured; Mode::ALL.len()]) -> Result<()> {
-        let flood = Flood::start(self.lab)?;
+        let mut flood = Flood::start(self.lab)?;
         let mut rates = [None; Mode::ALL.len()];
         let mut turns: Vec<_> = Mode::ALL.into_iter().zip(&mut rates).zip(&mut *measured).collect();
         if backwards {
@@ -156,7 +167,7 @@ impl Bench<'_> {
         }
         for ((mode, rate), measured) in turns {
             interrupt::check()?;
-            *rate = self.turn(&flood, mode, measured)?;
+            *rate = self.turn(&mut flood, mode, measured)?;
         }
         let [bare, ..] = rates;
         for (rate, measured) in rates.into_iter().zip(measured) {
@@ -166,7 +177,7 @@ impl Bench<'_> {
         Ok(())
     }
 
-    fn turn(&self, flood: &Flood, mode: Mode, measured: &mut Measured) -> Result<Option<f64>> {
+    fn turn(&self, flood: &mut Flood, mode: Mode, measured: &mut Measured) -> Result<Option<f64>> {
         let filter = match mode {
             Mode::Bare => return flood.rate(self.window).map(Some),
             Mode::Tcpdump if !tcpdump_works() => return Ok(None),
@@ -197,7 +208,7 @@ impl Bench<'_> {
     fn inside(&self, filter: Option<&str>) -> Result<Inside> {
         interrupt::check()?;
         let _statistics = Statistics::keep()?;
-        let flood = Flood::start(self.lab)?;
+        let mut flood = Flood::start(self.lab)?;
         let running = Netobs::start(self.netobs, filter, true)?;
         std::thread::sleep(SETTLE);
         let before = programs::of_process(running.pid())?;
