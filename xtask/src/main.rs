@@ -1,5 +1,6 @@
 //! Setup, build, test, demo, emulated machines and benchmarks.
 
+mod bench;
 mod build;
 mod command;
 mod demo;
@@ -35,6 +36,8 @@ enum Command {
     Build(build::Arguments),
     /// Check format and lints, and run all tests, here and on the other kernels
     Test(test::Arguments),
+    /// Measure, and print figures beside their aims
+    Bench(bench::Arguments),
     /// Run a command in an emulated machine with another kernel, netobs on its PATH
     Vm(vm::Arguments),
 }
@@ -67,6 +70,10 @@ fn run(command: Command) -> Result<ExitCode> {
         }
         Command::Demo => demo::run(&project),
         Command::Test(arguments) => test::run(&project, &arguments),
+        Command::Bench(arguments) => {
+            bench::run(&project, &arguments)?;
+            Ok(ExitCode::SUCCESS)
+        }
         Command::Vm(arguments) => vm::run(&project, &arguments),
     }
 }
