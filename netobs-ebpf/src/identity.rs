@@ -10,6 +10,7 @@ use netobs_ebpf::Hook;
 
 use crate::access::{Access, LAYOUT, Probed, offset};
 use crate::packet::Extent;
+use crate::seen;
 
 /// A packet that is being followed, under the address of its skb and under that of its head.
 #[repr(C)]
@@ -54,18 +55,19 @@ fn find(address: u64) -> Option<*mut Entry> {
 /// Whether both keys could be written.
 #[inline(always)]
 pub fn remember(skb: u64, entry: &Entry) -> bool {
-    remember_address(skb, entry) && PACKETS.insert(&entry.head, entry, 0).is_ok()
+    remember_address(skb, entry) && remember_address(entry.head, entry)
 }
 
 /// Whether the key could be written.
 #[inline(always)]
-pub fn remember_address(skb: u64, entry: &Entry) -> bool {
-    PACKETS.insert(&skb, entry, 0).is_ok()
+pub fn remember_address(address: u64, entry: &Entry) -> bool {
+    seen::note();
+    PACKETS.insert(&address, entry, 0).is_ok()
 }
 
 #[inline(always)]
 fn remember_head(entry: &Entry) {
-    let _ = PACKETS.insert(&entry.head, entry, 0);
+    remember_address(entry.head, entry);
 }
 
 #[inline(always)]
@@ -189,8 +191,11 @@ pub enum Identity {
 /// # Safety
 /// `skb` is a `struct sk_buff *` and `extent` its extent.
 #[inline(always)]
-pub unsafe fn identify(hook: Hook, skb: u64, owned: bool, place: u64, extent: &Extent) -> (Identity, u64) {
+pub unsafe fn identify(hook: Hook, skb: u64, owned: bool, place: impl Fn() -> u64, extent: &Extent) -> (Identity, u64) {
     let mut known_print = 0;
+    if !seen::is_anything_followed() {
+        return (Identity::Unknown, known_print);
+    }
     // The two lookups are kept apart: the verifier refuses to see two pointers compared to null in one operation.
     if let Some(entry) = find(skb) {
         // SAFETY: as the caller vouches; a map value stays readable while the program runs.
@@ -198,7 +203,7 @@ pub unsafe fn identify(hook: Hook, skb: u64, owned: bool, place: u64, extent: &E
         known_print = fingerprint;
         // A packet that arrived somewhere does not leave its sender a second time: this is the next one to get the same
         // memory, alike to the byte. A bridged packet keeps its socket, so that alone would not do.
-        let sent_anew = hook.is_transmit() && owned && entry.received == 1 && entry.origin == place;
+        let sent_anew = hook.is_transmit() && owned && entry.received == 1 && entry.origin == place();
         if entry.fingerprint == fingerprint && !sent_anew {
             entry.received = u64::from(hook.is_receive());
             if entry.head != extent.head {

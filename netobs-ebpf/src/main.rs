@@ -12,6 +12,7 @@ mod observe;
 mod packet;
 mod programs;
 mod record;
+mod seen;
 
 /// The programs neither index nor divide unchecked; the compiler still wants somewhere to go.
 #[cfg(not(test))]

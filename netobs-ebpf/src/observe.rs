@@ -23,26 +23,24 @@ static CONDITIONS: Conditions = Conditions { netns: 0, reserved: 0, device: [0; 
 /// `skb` is a live `struct sk_buff *` that `A` may read.
 #[inline(always)]
 pub unsafe fn observe<A: Access>(hook: Hook, skb: *const u8, location: u64, reason: u32) {
-    // SAFETY: the offsets are those of the structs the pointers are to; a null pointer reads as zero.
+    // SAFETY: the offsets are those of the structs the pointers are to.
     let (extent, device, socket) = unsafe {
         let device: *const u8 = A::read(skb, offset!(skb_dev));
         let socket: *const u8 = A::read(skb, offset!(skb_sk));
         (Extent::of::<A>(hook, skb), device, socket)
     };
+    // Only when needed: for a packet in a UDP socket's queue `skb->dev` is no pointer (`udp_set_dev_scratch`, 4.12), and
+    // though following it reads as zero, it is slow.
     // SAFETY: as above.
-    let netns = unsafe { netns::<A>(device, socket) };
-    // SAFETY: as above.
-    let ifindex: u32 = if device.is_null() { 0 } else { unsafe { A::read(device, offset!(dev_ifindex)) } };
-    let place = u64::from(netns) << 32 | u64::from(ifindex);
-    // SAFETY: as above.
+    let place = || unsafe { place::<A>(device, socket) };
+    // SAFETY: as the caller vouches.
     let (identity, known_print) = unsafe { identity::identify(hook, skb as u64, !socket.is_null(), place, &extent) };
 
     let mut sighting = Sighting {
         hook,
         skb,
         device,
-        netns,
-        ifindex,
+        place: 0,
         family: 0,
         packet: 0,
         parent: 0,
@@ -67,6 +65,7 @@ pub unsafe fn observe<A: Access>(hook: Hook, skb: *const u8, location: u64, reas
         Identity::Unknown if !hook.may_be_first() => return,
         Identity::Unknown => sighting.flags |= flags::FIRST,
     }
+    sighting.place = place();
     if sighting.flags & flags::FIRST != 0 && sighting.parent == 0 && !meets_conditions(&sighting) {
         return;
     }
@@ -92,7 +91,8 @@ pub unsafe fn observe<A: Access>(hook: Hook, skb: *const u8, location: u64, reas
                 known_print
             };
             let received = u64::from(hook.is_receive());
-            let entry = Entry { packet: sighting.packet, fingerprint, head: extent.head, origin: place, received };
+            let entry =
+                Entry { packet: sighting.packet, fingerprint, head: extent.head, origin: sighting.place, received };
             // A copy leaves the head to the packet that had it first.
             let remembered = if sighting.parent == 0 {
                 identity::remember(skb as u64, &entry)
@@ -120,29 +120,33 @@ pub unsafe fn observe<A: Access>(hook: Hook, skb: *const u8, location: u64, reas
     }
 }
 
-/// Inode number of the namespace: the device's, or that of the socket when a packet has no device yet.
+/// Inode number of the namespace in the upper half, index of the device in the lower. The namespace is the device's, or
+/// the socket's when a packet has no device yet.
 ///
 /// # Safety
 /// The pointers are null, or to the structs their names say.
 #[inline(always)]
-unsafe fn netns<A: Access>(device: *const u8, socket: *const u8) -> u32 {
+unsafe fn place<A: Access>(device: *const u8, socket: *const u8) -> u64 {
     // SAFETY: as the caller vouches.
     unsafe {
+        let mut ifindex = 0_u32;
         let net: *const u8 = if !device.is_null() {
+            ifindex = A::read(device, offset!(dev_ifindex));
             A::read(device, offset!(dev_net))
         } else if !socket.is_null() {
             A::read(socket, offset!(sock_net))
         } else {
             return 0;
         };
-        A::read(net, offset!(net_inum))
+        let netns: u32 = A::read(net, offset!(net_inum));
+        u64::from(netns) << 32 | u64::from(ifindex)
     }
 }
 
 #[inline(always)]
 fn meets_conditions(sighting: &Sighting) -> bool {
     let netns = constant(&CONDITIONS.netns);
-    if netns != 0 && netns != sighting.netns {
+    if netns != 0 && netns != (sighting.place >> 32) as u32 {
         return false;
     }
     let device = constant(&CONDITIONS.device);

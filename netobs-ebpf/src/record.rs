@@ -6,7 +6,7 @@ use core::ptr::addr_of_mut;
 use aya_ebpf::helpers::bpf_ktime_get_ns;
 use aya_ebpf::helpers::generated::bpf_probe_read_kernel;
 use aya_ebpf::macros::map;
-use aya_ebpf::maps::RingBuf;
+use aya_ebpf::maps::{PerCpuArray, RingBuf};
 use netobs_ebpf::{Conntrack, Counter, Event, Hook, MISSING, flags};
 
 use crate::access::{Access, LAYOUT, Probed, offset};
@@ -18,6 +18,9 @@ const RING_BYTES: u32 = 16 << 20;
 /// Above this fill no new packet is followed, so that those already followed stay whole.
 const RING_BUSY: u64 = RING_BYTES as u64 / 2;
 
+/// A packet is through all hooks of this machine within this time, unless it waits in a queue.
+const ON_THE_WAY: u64 = 1_000_000;
+
 #[map]
 static EVENTS: RingBuf = RingBuf::with_byte_size(RING_BYTES, 0);
 
@@ -28,9 +31,30 @@ const AVAILABLE: u64 = 0;
 /// `NFCT_INFOMASK`
 const CT_INFO: u64 = 7;
 
+/// When the ring was last too full, per CPU; 0 if that is over.
+#[map]
+static BUSY: PerCpuArray<u64> = PerCpuArray::with_max_entries(1, 0);
+
+/// Whether to let a new packet go. For a moment after the ring was too full, so that a packet that was let go at its
+/// first hook is not taken for a new one at its next.
 #[inline(always)]
 pub fn is_ring_busy() -> bool {
-    EVENTS.query(AVAILABLE) > RING_BUSY
+    let Some(since) = BUSY.get_ptr_mut(0) else { return false };
+    // SAFETY: this CPU's value; an interrupt in between only writes a newer time. The helper has no preconditions.
+    unsafe {
+        if EVENTS.query(AVAILABLE) > RING_BUSY {
+            *since = bpf_ktime_get_ns();
+            return true;
+        }
+        if *since == 0 {
+            return false;
+        }
+        let over = bpf_ktime_get_ns().wrapping_sub(*since) > ON_THE_WAY;
+        if over {
+            *since = 0;
+        }
+        !over
+    }
 }
 
 /// What is known of a sighting beside the packet itself.
@@ -38,8 +62,8 @@ pub struct Sighting {
     pub hook: Hook,
     pub skb: *const u8,
     pub device: *const u8,
-    pub netns: u32,
-    pub ifindex: u32,
+    /// Namespace and device, see `observe::place`.
+    pub place: u64,
     pub family: u16,
     pub packet: u64,
     pub parent: u64,
@@ -66,7 +90,7 @@ pub unsafe fn record<A: Access>(sighting: &Sighting, extent: &Extent, header: &M
         (*event).parent = sighting.parent;
         (*event).location = sighting.location;
         (*event).reason = sighting.reason;
-        (*event).netns = sighting.netns;
+        (*event).netns = (sighting.place >> 32) as u32;
         (*event).length = extent.length;
         (*event).mark = A::read(skb, offset!(skb_mark));
         (*event).family = sighting.family;
@@ -76,7 +100,7 @@ pub unsafe fn record<A: Access>(sighting: &Sighting, extent: &Extent, header: &M
         (*event).hook = sighting.hook as u8;
         (*event).packet_type = A::read_bits(skb, &LAYOUT.skb_pkt_type);
         (*event).reserved = [0; 2];
-        (*event).ifindex = sighting.ifindex;
+        (*event).ifindex = sighting.place as u32;
         (*event).device = if device.is_null() { [0; 2] } else { device_name(device) };
         let ethernet = if extent.ethernet { flags::ETHERNET } else { 0 };
         let conntrack = read_conntrack::<A>(skb, addr_of_mut!((*event).conntrack));

@@ -1,6 +1,6 @@
 //! The tc hooks as their users meet them: the real binary, beside the filters of strangers.
 
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a helper that fails is a test that fails")]
+#![expect(clippy::unwrap_used, reason = "a helper that fails is a test that fails")]
 
 mod common;
 

@@ -1,7 +1,9 @@
 //! Setup, build, test, demo, emulated machines and benchmarks.
 
+mod bench;
 mod build;
 mod command;
+mod demo;
 mod project;
 mod setup;
 mod test;
@@ -26,12 +28,16 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    /// See it work: build a lab, follow packets, break it in three ways, remove everything
+    Demo,
     /// Install what is missing for all other commands; afterwards they work offline
     Setup,
     /// Build target/<profile>/netobs, the eBPF object inside
     Build(build::Arguments),
     /// Check format and lints, and run all tests, here and on the other kernels
     Test(test::Arguments),
+    /// Measure, and print figures beside their aims
+    Bench(bench::Arguments),
     /// Run a command in an emulated machine with another kernel, netobs on its PATH
     Vm(vm::Arguments),
 }
@@ -62,7 +68,12 @@ fn run(command: Command) -> Result<ExitCode> {
             println!("{}", binary.display());
             Ok(ExitCode::SUCCESS)
         }
+        Command::Demo => demo::run(&project),
         Command::Test(arguments) => test::run(&project, &arguments),
+        Command::Bench(arguments) => {
+            bench::run(&project, &arguments)?;
+            Ok(ExitCode::SUCCESS)
+        }
         Command::Vm(arguments) => vm::run(&project, &arguments),
     }
 }

@@ -1,5 +1,6 @@
 //! `netobs lab …`
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -10,6 +11,7 @@ use serde_json::json;
 
 use super::print::{print, print_record};
 use crate::lab::{self, Error, LabName, LabStatus, State, default_topology, graph};
+use crate::output::Format;
 use crate::refusal::Refusal;
 
 /// Builds, shows and removes a container network to try things on.
@@ -74,15 +76,6 @@ enum Command {
     },
 }
 
-#[derive(Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
-enum Format {
-    /// For people.
-    #[default]
-    Text,
-    /// One JSON object per line.
-    Json,
-}
-
 #[derive(Clone, Copy, Default, ValueEnum)]
 enum Picture {
     /// For people.
@@ -126,15 +119,11 @@ fn up(topology: &str, name: &str, format: Format) -> anyhow::Result<()> {
         return print_record("lab_up", &record);
     }
     if built.already {
-        return print(&format!("lab {lab} is up already\n"));
+        return print(&format!("lab `{lab}` is up already\n"));
     }
     let names: Vec<&str> = built.state.nodes.iter().map(|node| node.namespace.as_str()).collect();
-    let mut text = format!("lab {lab} is up after {seconds:.2} s: {}\n", names.join(", "));
-    for node in &built.state.nodes {
-        for note in &node.notes {
-            text += &format!("  {}: {note}\n", node.node);
-        }
-    }
+    let mut text = format!("lab `{lab}` is up after {seconds:.2} s: {}\n", names.join(", "));
+    text += &notes(built.state.nodes.iter().map(|node| (node.node.as_str(), node.notes.as_slice())));
     let named = if name == LabName::DEFAULT { String::new() } else { format!(" --name {name}") };
     text += &format!("  look at it:   netobs lab graph{named}\n");
     text += &format!("  try it:       netobs lab exec{named} c1 -- ping -c1 198.51.100.10\n");
@@ -169,11 +158,13 @@ fn down(lab: &str, all: bool, format: Format) -> anyhow::Result<()> {
                         let record = json!({ "lab": lab, "removed": removed.existed, "seconds": seconds });
                         print_record("lab_down", &record)?;
                     }
-                    Format::Text if removed.existed => print(&format!("lab {lab} is removed after {seconds:.2} s\n"))?,
-                    Format::Text => print(&format!("there is no lab {lab}, nothing to remove\n"))?,
+                    Format::Text if removed.existed => {
+                        print(&format!("lab `{lab}` is removed after {seconds:.2} s\n"))?
+                    }
+                    Format::Text => print(&format!("there is no lab `{lab}`, nothing to remove\n"))?,
                 }
             }
-            Err(error) => failures.push(format!("remove lab {lab}: {error}")),
+            Err(error) => failures.push(format!("remove lab `{lab}`: {error}")),
         }
     }
     if failures.is_empty() { Ok(()) } else { Err(anyhow::anyhow!(failures.join("; "))) }
@@ -199,7 +190,7 @@ fn table(lab: &LabStatus) -> String {
         lab::Health::Changed => "up, but changed",
         lab::Health::Unfinished => "unfinished: `netobs lab up` builds it anew, `netobs lab down` removes what is left",
     };
-    let mut text = format!("lab {} (topology {}): {health}\n", lab.lab, lab.topology);
+    let mut text = format!("lab `{}` (topology {}): {health}\n", lab.lab, lab.topology);
     let width = |length: fn(&lab::NodeStatus) -> usize, title: &str| {
         lab.nodes.iter().map(length).max().unwrap_or(0).max(title.len())
     };
@@ -217,11 +208,18 @@ fn table(lab: &LabStatus) -> String {
         for missing in &node.missing {
             text += &format!("  wrong in {}: {missing}\n", node.node);
         }
-        for note in &node.notes {
-            text += &format!("  note on {}: {note}\n", node.node);
-        }
     }
-    text
+    text + &notes(lab.nodes.iter().map(|node| (node.node.as_str(), node.notes.as_slice())))
+}
+
+/// What the machine did not allow, a line for each reason with all nodes it concerns.
+fn notes<'a>(nodes: impl Iterator<Item = (&'a str, &'a [String])>) -> String {
+    let mut concerned: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for (node, note) in nodes.flat_map(|(node, notes)| notes.iter().map(move |note| (node, note))) {
+        concerned.entry(note).or_default().push(node);
+    }
+    let line = |text, (note, nodes): (&str, Vec<&str>)| format!("{text}  note on {}: {note}\n", nodes.join(", "));
+    concerned.into_iter().fold(String::new(), line)
 }
 
 fn exec(node: &str, name: Option<&str>, command: &[OsString]) -> anyhow::Result<ExitCode> {

@@ -4,9 +4,12 @@
 //! a reason in one function where that says more: `NO_SOCKET` is a closed port in `tcp_v4_rcv` and nothing at all in
 //! `ping_rcv`. Reasons are looked up by the running kernel's name for them, never by number.
 
+mod advice;
 mod reasons;
 #[cfg(test)]
 mod tests;
+
+pub use advice::{Place, advice};
 
 use std::fmt;
 

@@ -11,6 +11,8 @@ use crate::event::{Event, Origin, PacketId};
 const SETTLE: u64 = 20_000_000;
 /// A journey of which nothing is heard for so long is over.
 const QUIET: u64 = 300_000_000;
+/// Under a flood, so long must do: packets that UDP took without a word pile up otherwise.
+const QUIET_IN_A_CROWD: u64 = 50_000_000;
 /// Open journeys are bounded: at about 2 KiB each these are 32 MiB.
 const OPEN: usize = 16_384;
 /// Finished journeys wait for older ones that are still open, so that people read them in order; but no more than these.
@@ -86,7 +88,7 @@ impl Tracker {
                 self.waiting.push_back((heard_until, packet));
                 continue;
             }
-            self.early += u64::from(heard_until > now);
+            self.early += u64::from(journey.last + QUIET_IN_A_CROWD > now);
             self.close(packet);
         }
         let mut finished = Vec::new();

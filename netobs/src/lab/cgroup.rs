@@ -1,10 +1,12 @@
 //! A container's memory limit, by whichever cgroup version has the memory controller on this machine.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
+
+use nix::fcntl::{Flock, FlockArg};
 
 use super::{Error, LabName, Result};
 
@@ -12,6 +14,8 @@ use super::{Error, LabName, Result};
 const CONTROL: &str = "cgroup.subtree_control";
 /// The group above all labs' groups.
 const GROUP: &str = "netobs";
+/// The directory whose lock guards the parent group.
+const LOCKED: &str = "/run/netobs";
 /// Says that the root group hands the memory controller down only because of us.
 const HANDED_DOWN: &str = "/run/netobs/cgroup-memory";
 /// The kernel refuses to remove a group for a moment after its last process has ended.
@@ -58,8 +62,9 @@ pub(super) fn create(group: &Path, limit: u64) -> io::Result<()> {
     let parent = group.parent().ok_or(ErrorKind::InvalidInput)?;
     let root = parent.parent().ok_or(ErrorKind::InvalidInput)?;
     let unified = root.join("cgroup.controllers").exists();
-    // The last lab that goes takes the parent along, which may fall between the two steps.
-    for attempt in 0.. {
+    {
+        // The last lab that goes takes the parent along; not between these steps.
+        let _lock = lock_parent()?;
         exists_or(fs::create_dir(parent))?;
         if unified {
             // A version 2 group has only the controllers that each group above it hands down.
@@ -71,13 +76,7 @@ pub(super) fn create(group: &Path, limit: u64) -> io::Result<()> {
                 fs::write(parent.join(CONTROL), "+memory")?;
             }
         }
-        match exists_or(fs::create_dir(group)) {
-            Err(error) if error.kind() == ErrorKind::NotFound && attempt < 10 => {}
-            other => {
-                other?;
-                break;
-            }
-        }
+        exists_or(fs::create_dir(group))?;
     }
     if unified {
         fs::write(group.join("memory.max"), limit.to_string())?;
@@ -87,6 +86,11 @@ pub(super) fn create(group: &Path, limit: u64) -> io::Result<()> {
         // Memory and swap together: only there if the kernel accounts for swap.
         optional(fs::write(group.join("memory.memsw.limit_in_bytes"), limit.to_string()))
     }
+}
+
+/// Keeps other builders and removers away from the group above all labs' groups.
+fn lock_parent() -> io::Result<Flock<File>> {
+    Flock::lock(File::open(LOCKED)?, FlockArg::LockExclusive).map_err(|(_, error)| error.into())
 }
 
 /// Whether the groups below may use the memory controller. On most machines the init system has seen to it.
@@ -114,6 +118,7 @@ pub(super) fn remove(group: &Path) -> Result<()> {
         }
     }
     let Some(parent) = group.parent() else { return Ok(()) };
+    let _lock = lock_parent().map_err(Error::io(format!("lock {LOCKED}")))?;
     // Refused while another lab's group is in it.
     if fs::remove_dir(parent).is_ok() && fs::remove_file(HANDED_DOWN).is_ok() {
         // Refused if somebody else has come to use it.

@@ -1,6 +1,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 
-use super::topology::{Bridge, End, Link, Masquerade, Node, Prefix, Protocol, Published, Route, Service, Topology};
+use super::prefix::Prefix;
+use super::topology::{Bridge, End, Link, Masquerade, Node, Protocol, Published, Route, Service, Topology};
 
 /// Memory a container may use: ample for the usual tools, little enough to watch it run out.
 const CONTAINER_MEMORY: u64 = 128 << 20;

@@ -23,6 +23,7 @@ mod lock;
 mod name;
 mod nat;
 mod pin;
+mod prefix;
 mod probe;
 mod process;
 mod ready;
@@ -40,9 +41,8 @@ pub use error::{Error, Result};
 pub use exec::exec;
 pub use find::{NodeHandle, find_node};
 pub use name::LabName;
+pub use prefix::Prefix;
 pub use state::{NodeState, Phase, State};
 pub use status::{Health, LabStatus, NodeStatus, status};
 pub use teardown::{Removed, down};
-pub use topology::{
-    Bridge, End, Link, Masquerade, Node, Prefix, Protocol, Published, Route, Service, Topology, TopologyError,
-};
+pub use topology::{Bridge, End, Link, Masquerade, Node, Protocol, Published, Route, Service, Topology, TopologyError};

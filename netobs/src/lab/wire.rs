@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use super::topology::{Node, Prefix, Topology};
+use super::prefix::Prefix;
+use super::topology::{Node, Topology};
 use super::{Error, LabName, Result};
 use crate::netlink::change::{LinkChange, NewLink, add_address, add_bridge, add_route, add_veth, set_link};
 use crate::netlink::{Ifindex, MacAddress, Request, Socket};

@@ -100,8 +100,8 @@ pub struct DropRecord {
     /// What usually causes it.
     #[serde(skip)]
     pub causes: &'static [&'static str],
-    /// What to look at.
-    pub look: &'static [&'static str],
+    /// What to try: commands with this packet's names in them.
+    pub look: Vec<String>,
 }
 
 /// How the packet came to its end.

@@ -95,8 +95,8 @@ fn dropped(out: &mut impl Write, drop: &DropRecord, style: Style) -> io::Result<
                 writeln!(out, "{INDENT}{line}")?;
             }
         }
-        for look in drop.look {
-            writeln!(out, "{INDENT}{}", style.faint(&format!("look at: {look}")))?;
+        for look in &drop.look {
+            writeln!(out, "{INDENT}{}", style.faint(&format!("try: {}", printable(look))))?;
         }
     }
     Ok(())

@@ -122,10 +122,12 @@ impl Session {
 
     /// Detaches everything. Counters can still be read.
     pub fn detach(&mut self) {
+        self.undo.set_detaching(true);
         self.undo.undo();
         // The kernel's own count goes with the programs.
         self.missed.get_or_insert_with(|| misses::total(self.ebpf.as_ref()));
         self.ebpf = None;
+        self.undo.set_detaching(false);
     }
 }
 
@@ -148,6 +150,9 @@ fn attach_tracepoint(ebpf: &mut Ebpf, kernel: &Kernel, row: &HookRow, btf: &Btf)
     Ok(())
 }
 
+/// What the verifier ends its log with, whatever happened (`print_verification_stats`).
+const STATISTICS: [&str; 4] = ["processed ", "verification time ", "stack depth ", "max_states_per_insn "];
+
 /// A verifier log has thousands of lines; the last that says something is the reason.
 pub(super) fn one_line(error: &ProgramError) -> String {
     match error {
@@ -159,7 +164,8 @@ pub(super) fn one_line(error: &ProgramError) -> String {
                     log.lines().rev().take(25).collect::<Vec<_>>().into_iter().rev().collect::<Vec<_>>().join("\n")
                 );
             }
-            let reason = log.lines().rev().find(|line| !line.is_empty() && !line.starts_with("processed "));
+            let is_reason = |line: &&str| !line.is_empty() && !STATISTICS.iter().any(|start| line.starts_with(start));
+            let reason = log.lines().rev().find(is_reason);
             format!(
                 "the kernel refused the program: {io_error}{}",
                 reason.map(|r| format!(": {r}")).unwrap_or_default()

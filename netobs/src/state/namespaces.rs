@@ -77,7 +77,8 @@ impl Namespaces {
     /// Whether a name under `/run/netns` came or went since the last call.
     fn pins_changed(&mut self) -> bool {
         match &self.pins {
-            Some(inotify) => inotify.read_events().is_ok_and(|events| !events.is_empty()),
+            // An event without a name is about the directory itself: a scan, which lists it, would bring on the next.
+            Some(inotify) => inotify.read_events().is_ok_and(|events| events.iter().any(|event| event.name.is_some())),
             None => {
                 self.pins = watch();
                 self.pins.is_some()

@@ -72,7 +72,7 @@ impl<'k> Narrator<'k> {
             nat: self.rewrites(journey),
             outcome: outcome.name(),
             drop: match &journey.dropped {
-                Some(drop) if outcome == Outcome::Dropped => Some(self.drop(drop, journey.started)),
+                Some(drop) if outcome == Outcome::Dropped => Some(self.drop(drop, journey)),
                 _ => None,
             },
             end: self.end(journey),
@@ -109,19 +109,28 @@ impl<'k> Narrator<'k> {
         records
     }
 
-    fn drop(&mut self, drop: &Drop, started: u64) -> DropRecord {
+    fn drop(&mut self, drop: &Drop, journey: &Journey) -> DropRecord {
         let reason = self.kernel.reason(drop.reason).map(str::to_owned);
         let function = self.function(drop.location);
         let explanation = explain::drop(reason.as_deref(), function.as_deref());
+        // Addresses as they are where it died, NAT included.
+        let here = tuple(journey.hops.last().map_or(journey.headers.tuple, |hop| hop.headers.tuple));
+        let place = explain::Place {
+            netns: self.netns(drop.netns),
+            device: drop.device.map(|device| device.to_string_lossy()),
+            src: here.src,
+            dst: here.dst,
+        };
         DropRecord {
             reason,
             reason_number: drop.reason.0,
             function,
-            netns: self.netns(drop.netns),
-            device: drop.device.map(|device| device.to_string_lossy()),
+            look: explanation.look.iter().map(|look| explain::advice(look, &place)).collect(),
+            netns: place.netns,
+            device: place.device,
             hook: None,
             rule: None,
-            offset_ns: drop.time.saturating_sub(started),
+            offset_ns: drop.time.saturating_sub(journey.started),
             fault: match explanation.kind {
                 explain::Kind::Fault => Some(true),
                 explain::Kind::Noise => Some(false),
@@ -129,7 +138,6 @@ impl<'k> Narrator<'k> {
             },
             explanation: explanation.what,
             causes: explanation.causes,
-            look: explanation.look,
         }
     }
 

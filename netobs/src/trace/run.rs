@@ -43,6 +43,10 @@ impl Stop {
         self.0.fetch_max(Self::LAST_PACKETS, Ordering::Relaxed);
     }
 
+    fn is_now(&self) -> bool {
+        self.0.load(Ordering::Relaxed) >= Self::NOW
+    }
+
     /// Stop now, and print what is there.
     pub fn now(&self) {
         self.0.fetch_max(Self::NOW, Ordering::Relaxed);
@@ -77,6 +81,7 @@ pub struct Trace<'k> {
     decoded: u64,
     outcomes: OutcomeCounts,
     printed: u64,
+    unprinted: u64,
 }
 
 impl<'k> Trace<'k> {
@@ -100,6 +105,7 @@ impl<'k> Trace<'k> {
             decoded: 0,
             outcomes: OutcomeCounts::default(),
             printed: 0,
+            unprinted: 0,
         }
     }
 
@@ -115,7 +121,7 @@ impl<'k> Trace<'k> {
             // With a backlog the events' own clock is the one to go by.
             let now = if read < BATCH { monotonic() } else { newest };
             let finished = self.tracker.finished(now);
-            self.print(&finished)?;
+            self.print(&finished, || stop.is_now())?;
             if losses_checked.elapsed() > LOSS_CHECK {
                 losses_checked = Instant::now();
                 self.note_losses();
@@ -167,10 +173,15 @@ impl<'k> Trace<'k> {
         self.limits.count.is_some_and(|count| self.printed >= count)
     }
 
-    fn print(&mut self, journeys: &[Journey]) -> Result<(), Closed> {
+    /// Prints journeys until told to hurry.
+    fn print(&mut self, journeys: &[Journey], hurry: impl Fn() -> bool) -> Result<(), Closed> {
         for journey in journeys {
             if self.is_enough() {
                 break;
+            }
+            if hurry() {
+                self.unprinted += 1;
+                continue;
             }
             let (record, outcome) = self.narrator.tell(journey);
             if self.limits.drops_only && outcome != Outcome::Dropped {
@@ -208,14 +219,8 @@ impl<'k> Trace<'k> {
                 losses = self.note_losses();
             }
         }
-        let mut unprinted = 0;
-        for journey in self.tracker.drain() {
-            if !silent && detached.elapsed() < LEFTOVERS {
-                self.print(std::slice::from_ref(&journey))?;
-            } else {
-                unprinted += 1;
-            }
-        }
+        let rest = self.tracker.drain();
+        self.print(&rest, || silent || detached.elapsed() > LEFTOVERS)?;
         let summary = SummaryRecord {
             kind: "summary",
             packets: self.printed,
@@ -227,7 +232,7 @@ impl<'k> Trace<'k> {
                 tracking: losses.tracking,
                 missed: losses.missed,
                 cut_short: self.tracker.cut_short(),
-                unprinted,
+                unprinted: self.unprinted,
             },
             probes: self.session.probes().iter().map(|probe| ProbeRecord::of(probe, &self.session)).collect(),
             command_status: None,

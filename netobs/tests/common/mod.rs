@@ -4,7 +4,7 @@
 use std::ffi::OsString;
 use std::io::Write;
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// The program under test. An emulated machine has it elsewhere than where it was built.
@@ -112,6 +112,13 @@ impl Lab {
         lab(&["up", "--name", &self.name])
     }
 
+    /// `netobs lab up`, running on.
+    pub fn start_building(&self) -> Child {
+        let mut process = Command::new(netobs());
+        process.args(["lab", "up", "--name", &self.name]).stdin(Stdio::null());
+        process.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap()
+    }
+
     /// `netobs lab down`.
     pub fn remove(&self) -> Answer {
         lab(&["down", &self.name])
@@ -128,7 +135,7 @@ impl Lab {
     }
 
     /// `netobs lab exec NODE -- COMMAND…`, running on.
-    pub fn start(&self, node: &str, command: &[&str]) -> std::process::Child {
+    pub fn start(&self, node: &str, command: &[&str]) -> Child {
         let mut process = Command::new(netobs());
         process.args(["lab", "exec", "--name", &self.name, node, "--"]).args(command);
         process.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()

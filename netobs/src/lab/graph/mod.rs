@@ -5,7 +5,8 @@ mod drawing;
 mod listing;
 mod mermaid;
 
-use super::topology::{Node, Prefix, Service, Topology};
+use super::prefix::Prefix;
+use super::topology::{Node, Service, Topology};
 
 pub use dot::dot;
 pub use mermaid::mermaid;

@@ -13,6 +13,7 @@ mod targets;
 mod tcx;
 
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use aya::Ebpf;
@@ -34,18 +35,31 @@ const TCX_DEVICES: usize = 12;
 
 /// What must be undone by hand, since it does not end with the process. It can be undone from any thread.
 #[derive(Clone, Debug, Default)]
-pub struct Undo(Arc<Mutex<Option<Clsact>>>);
+pub struct Undo {
+    clsact: Arc<Mutex<Option<Clsact>>>,
+    detaching: Arc<AtomicBool>,
+}
 
 impl Undo {
     /// Removes our filters, and the qdiscs we made in which nothing else is by now. The second time, nothing.
     pub fn undo(&self) {
-        if let Some(clsact) = self.0.lock().unwrap_or_else(PoisonError::into_inner).take() {
+        if let Some(clsact) = self.clsact.lock().unwrap_or_else(PoisonError::into_inner).take() {
             clsact.detach();
         }
     }
 
+    /// Whether the session is being detached right now.
+    pub fn is_detaching(&self) -> bool {
+        self.detaching.load(Ordering::Relaxed)
+    }
+
+    /// Says that detaching begins, or is over.
+    pub(super) fn set_detaching(&self, detaching: bool) {
+        self.detaching.store(detaching, Ordering::Relaxed);
+    }
+
     fn keep(&self, clsact: Clsact) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(clsact);
+        *self.clsact.lock().unwrap_or_else(PoisonError::into_inner) = Some(clsact);
     }
 }
 

@@ -1,0 +1,35 @@
+//! `cargo xtask bench`: figures, never a pass or a failure.
+
+mod figures;
+mod flood;
+mod interrupt;
+mod lab;
+mod programs;
+mod report;
+mod trace;
+mod watcher;
+
+use anyhow::Result;
+use clap::{Args, Subcommand};
+
+use crate::project::Project;
+
+/// Arguments of `cargo xtask bench`.
+#[derive(Args)]
+pub struct Arguments {
+    #[command(subcommand)]
+    subject: Subject,
+}
+
+#[derive(Subcommand)]
+enum Subject {
+    /// What `netobs trace` costs a flood of small packets, beside bare and tcpdump, and how long it takes to come and go
+    Trace(trace::Arguments),
+}
+
+/// Measures and prints.
+pub fn run(project: &Project, arguments: &Arguments) -> Result<()> {
+    match &arguments.subject {
+        Subject::Trace(arguments) => trace::run(project, arguments),
+    }
+}

@@ -1,0 +1,220 @@
+//! `cargo xtask bench trace`: rounds of the same flood, watched in different ways.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use clap::Args;
+
+use super::figures::Figures;
+use super::flood::Flood;
+use super::interrupt;
+use super::lab::Lab;
+use super::programs::{self, Cost, Statistics};
+use super::report;
+use super::watcher::{Netobs, Tcpdump, tcpdump_works};
+use crate::build::{self, Profile, Progress};
+use crate::project::Project;
+use crate::setup::{self, Need};
+
+/// A filter of the usual kind that no packet of the flood matches.
+const MATCHES_NOTHING: &str = "icmp and host 192.0.2.1";
+/// How often attaching and detaching are measured while nothing else happens.
+const IDLE_RUNS: u32 = 5;
+/// How many rounds may fail before all of it does: a flood may end by itself on a machine that is busy with others.
+const RETRIES: u32 = 2;
+/// From attaching to a steady state.
+const SETTLE: Duration = Duration::from_millis(200);
+
+/// Arguments of `cargo xtask bench trace`.
+#[derive(Args)]
+pub struct Arguments {
+    /// How often everything is measured
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
+    rounds: u32,
+    /// How long the packets of one measurement are counted
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..))]
+    seconds: u64,
+    /// Measure this netobs instead of building one
+    #[arg(long, value_name = "FILE")]
+    netobs: Option<PathBuf>,
+}
+
+/// How the flood is watched.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// Not at all.
+    Bare,
+    /// By tcpdump on both veths.
+    Tcpdump,
+    /// By netobs, none of its packets wanted.
+    Nothing,
+    /// By netobs, every packet wanted.
+    Everything,
+}
+
+impl Mode {
+    /// Every mode, in the order of the table.
+    pub const ALL: [Self; 4] = [Self::Bare, Self::Tcpdump, Self::Nothing, Self::Everything];
+}
+
+/// What one mode gave.
+#[derive(Default)]
+pub struct Measured {
+    /// Packets a second.
+    pub rate: Figures,
+    /// The same, as a share of the bare rate of the same round.
+    pub share: Figures,
+    /// CPUs that the watching process itself used.
+    pub cpus: Figures,
+    /// Bytes it had resident at most.
+    pub peak: Figures,
+    /// Seconds to attach and to detach while the flood runs.
+    pub attach: Figures,
+    /// See `attach`.
+    pub detach: Figures,
+    /// What netobs said when it did not end well.
+    pub failures: Vec<String>,
+}
+
+/// Attaching and detaching while nothing else happens, in seconds.
+#[derive(Default)]
+pub struct Idle {
+    /// Start of the process to the line that says it is attached.
+    pub attach: Figures,
+    /// How much of it on a CPU.
+    pub attach_cpu: Figures,
+    /// Signal to end.
+    pub detach: Figures,
+}
+
+/// One run with the kernel's statistics on, apart from the others since keeping them costs something.
+pub struct Inside {
+    /// Per program.
+    pub costs: Vec<Cost>,
+    /// Packets that the receiver's device got meanwhile.
+    pub packets: f64,
+    /// The summary netobs ended with.
+    pub summary: Option<serde_json::Value>,
+    /// What it said when it did not end well.
+    pub failure: Option<String>,
+}
+
+/// Measures and prints a table.
+pub fn run(project: &Project, arguments: &Arguments) -> Result<()> {
+    if !nix::unistd::geteuid().is_root() {
+        bail!("a benchmark of `netobs trace` takes root");
+    }
+    let netobs = match &arguments.netobs {
+        Some(netobs) => netobs.canonicalize().with_context(|| format!("no file {}", netobs.display()))?,
+        None => {
+            setup::run(project, Need::Lab)?;
+            build::run(project, Profile::Release, Progress::Shown)?
+        }
+    };
+    interrupt::defer()?;
+    let began = Instant::now();
+    let lab = Lab::up(&netobs)?;
+    let idle = idle(&netobs)?;
+    let bench = Bench { netobs: &netobs, lab: &lab, window: Duration::from_secs(arguments.seconds) };
+    let mut measured: [Measured; Mode::ALL.len()] = Default::default();
+    let (mut round, mut failed) = (0, 0);
+    while round < arguments.rounds {
+        eprintln!("round {} of {}", round + 1, arguments.rounds);
+        match bench.round(round % 2 == 1, &mut measured) {
+            Ok(()) => round += 1,
+            Err(error) if failed < RETRIES => {
+                interrupt::check()?;
+                eprintln!("xtask: this round is measured again: {error:#}");
+                failed += 1;
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    let inside = [Some(MATCHES_NOTHING), None].map(|filter| bench.inside(filter));
+    report::print(&measured, &idle, &inside, arguments.rounds, bench.window, began.elapsed());
+    Ok(())
+}
+
+fn idle(netobs: &Path) -> Result<Idle> {
+    let mut idle = Idle::default();
+    for _ in 0..IDLE_RUNS {
+        interrupt::check()?;
+        let running = Netobs::start(netobs, Some(MATCHES_NOTHING), false)?;
+        idle.attach.push(running.attach.as_secs_f64());
+        idle.attach_cpu.extend(running.attach_cpu.map(|time| time.as_secs_f64()));
+        std::thread::sleep(SETTLE);
+        idle.detach.push(running.end().took.as_secs_f64());
+    }
+    Ok(idle)
+}
+
+struct Bench<'b> {
+    netobs: &'b Path,
+    lab: &'b Lab,
+    window: Duration,
+}
+
+impl Bench<'_> {
+    /// Every mode once, in one flood. Every other round goes backwards, so that a machine that slows down or warms up
+    /// steadily favours none.
+    fn round(&self, backwards: bool, measured: &mut [Measured; Mode::ALL.len()]) -> Result<()> {
+        let mut flood = Flood::start(self.lab)?;
+        let mut rates = [None; Mode::ALL.len()];
+        let mut turns: Vec<_> = Mode::ALL.into_iter().zip(&mut rates).zip(&mut *measured).collect();
+        if backwards {
+            turns.reverse();
+        }
+        for ((mode, rate), measured) in turns {
+            interrupt::check()?;
+            *rate = self.turn(&mut flood, mode, measured)?;
+        }
+        let [bare, ..] = rates;
+        for (rate, measured) in rates.into_iter().zip(measured) {
+            measured.rate.extend(rate);
+            measured.share.extend(rate.zip(bare).map(|(rate, bare)| rate / bare));
+        }
+        Ok(())
+    }
+
+    fn turn(&self, flood: &mut Flood, mode: Mode, measured: &mut Measured) -> Result<Option<f64>> {
+        let filter = match mode {
+            Mode::Bare => return flood.rate(self.window).map(Some),
+            Mode::Tcpdump if !tcpdump_works() => return Ok(None),
+            Mode::Tcpdump => {
+                let running = Tcpdump::start(self.lab)?;
+                std::thread::sleep(SETTLE);
+                let rate = flood.rate(self.window)?;
+                running.end()?;
+                return Ok(Some(rate));
+            }
+            Mode::Nothing => Some(MATCHES_NOTHING),
+            Mode::Everything => None,
+        };
+        let running = Netobs::start(self.netobs, filter, false)?;
+        std::thread::sleep(SETTLE);
+        let before = running.cpu_time();
+        let rate = flood.rate(self.window)?;
+        let used = running.cpu_time().zip(before).map(|(after, before)| (after - before).as_secs_f64());
+        measured.cpus.extend(used.map(|used| used / self.window.as_secs_f64()));
+        measured.peak.extend(running.peak_memory().map(|bytes| bytes as f64));
+        measured.attach.push(running.attach.as_secs_f64());
+        let ended = running.end();
+        measured.detach.push(ended.took.as_secs_f64());
+        measured.failures.extend(ended.failure);
+        Ok(Some(rate))
+    }
+
+    fn inside(&self, filter: Option<&str>) -> Result<Inside> {
+        interrupt::check()?;
+        let _statistics = Statistics::keep()?;
+        let mut flood = Flood::start(self.lab)?;
+        let running = Netobs::start(self.netobs, filter, true)?;
+        std::thread::sleep(SETTLE);
+        let before = programs::of_process(running.pid())?;
+        let packets = flood.rate(self.window)? * self.window.as_secs_f64();
+        let costs = programs::since(&before, programs::of_process(running.pid())?);
+        let ended = running.end();
+        Ok(Inside { costs, packets, summary: ended.summary, failure: ended.failure })
+    }
+}

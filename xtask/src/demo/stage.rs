@@ -1,0 +1,130 @@
+//! The lab the demo plays in. Dropping it removes the lab, whatever went wrong.
+
+use std::io::{IsTerminal, Write};
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail};
+use serde::Deserialize;
+
+/// A lab of its own, so that a user's `lab` is left alone.
+const LAB: &str = "demo";
+
+/// A line of a trace; the summary has no `drop`.
+#[derive(Deserialize)]
+struct Record {
+    drop: Option<Drop>,
+}
+
+/// Why and where a packet was dropped.
+#[derive(Debug, Deserialize)]
+pub struct Drop {
+    /// The kernel's name for why.
+    pub reason: Option<String>,
+    /// The function that dropped it.
+    pub function: Option<String>,
+    /// The namespace.
+    pub netns: Option<String>,
+    /// The device.
+    pub device: Option<String>,
+    fault: Option<bool>,
+}
+
+/// The lab, and the binary that built it.
+pub struct Stage {
+    netobs: PathBuf,
+}
+
+impl Stage {
+    /// Builds the lab and shows it.
+    pub fn build(netobs: PathBuf) -> Result<Self> {
+        let stage = Self { netobs };
+        stage.say("A container network: two containers on a bridge, NAT, and an \"internet\" behind it:");
+        // A demo that was killed may have left its lab behind.
+        stage.command(&["lab", "down", LAB]).stdout(Stdio::null()).stderr(Stdio::null()).status()?;
+        stage.netobs(&["lab", "up", "--name", LAB])?;
+        stage.netobs(&["lab", "graph", "--name", LAB])?;
+        Ok(stage)
+    }
+
+    /// A heading.
+    pub fn say(&self, text: &str) {
+        if std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none() {
+            println!("\n\x1b[1;36m### {text}\x1b[0m\n");
+        } else {
+            println!("\n### {text}\n");
+        }
+    }
+
+    /// Runs netobs and shows what a person would have typed.
+    pub fn netobs(&self, arguments: &[&str]) -> Result<()> {
+        self.show(&format!("netobs {}", arguments.join(" ")))?;
+        let status = self.command(arguments).status().context("start netobs")?;
+        if !status.success() {
+            bail!("`netobs {}` ended with {status}", arguments.join(" "));
+        }
+        Ok(())
+    }
+
+    /// Traces what `command`, run in the first container, sends.
+    pub fn trace(&self, filter: &str, command: &[&str]) -> Result<()> {
+        let mut arguments = vec!["trace", filter, "--", "ip", "netns", "exec", "demo-c1"];
+        arguments.extend(command);
+        self.netobs(&arguments)
+    }
+
+    /// The same for programs: the packets that were dropped, harmless drops left out.
+    pub fn drops(&self, filter: &str, command: &[&str]) -> Result<Vec<Drop>> {
+        let mut arguments = vec!["trace", "--format", "json", "--drops", filter, "--"];
+        arguments.extend(["ip", "netns", "exec", "demo-c1"]);
+        arguments.extend(command);
+        let output = self.command(&arguments).stderr(Stdio::null()).output().context("start netobs")?;
+        let mut drops = Vec::new();
+        for line in output.stdout.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+            let record: Record = serde_json::from_slice(line).context("netobs printed a line that is no JSON")?;
+            drops.extend(record.drop.filter(|drop| drop.fault != Some(false)));
+        }
+        Ok(drops)
+    }
+
+    /// Runs a command of the system in the host's namespace and shows it.
+    pub fn on_host(&self, command: &[&str]) -> Result<()> {
+        self.show(&format!("ip netns exec demo-host {}", command.join(" ")))?;
+        let output = Command::new("ip")
+            .args(["netns", "exec", "demo-host"])
+            .args(command)
+            .stdin(Stdio::null())
+            .output()
+            .context("start ip")?;
+        if !output.status.success() {
+            bail!("`{}` failed: {}", command.join(" "), String::from_utf8_lossy(&output.stderr).trim_end());
+        }
+        Ok(())
+    }
+
+    /// Removes the lab.
+    pub fn strike(self) -> Result<()> {
+        self.netobs(&["lab", "down", LAB])
+    }
+
+    fn show(&self, line: &str) -> Result<()> {
+        println!("$ {line}");
+        // What follows comes from another process.
+        std::io::stdout().flush().context("write to standard output")
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(&self.netobs);
+        command.args(arguments).stdin(Stdio::null());
+        command
+    }
+}
+
+impl std::ops::Drop for Stage {
+    fn drop(&mut self) {
+        let removed = self.command(&["lab", "down", LAB]).stdout(Stdio::null()).status();
+        if !removed.is_ok_and(|status| status.success()) {
+            eprintln!("xtask: the demo's lab could not be removed; `netobs lab down {LAB}` tries again");
+        }
+    }
+}
