@@ -43,8 +43,10 @@ impl Extent {
         };
         let data = data.wrapping_sub(head) as u32;
         // A network driver leaves skb->network_header for __netif_receive_skb_core to set, which it does only after
-        // both receive tracepoints; there skb->data is the network header.
-        let network = if hook.is_receive() || network == 0 { data } else { u32::from(network) };
+        // both receive tracepoints; there skb->data is the network header. The classifiers of the ingress come after
+        // that, and see skb->data moved back to the link-layer header (tcx_run, cls_bpf_classify).
+        let unset = matches!(hook, Hook::NetifRx | Hook::NetifReceiveSkb) || network == 0;
+        let network = if unset { data } else { u32::from(network) };
         let mac = if mac == UNSET { network } else { u32::from(mac) };
         // A received packet keeps its old link-layer header in front of it until a new one is written.
         let ethernet = network >= mac + ETHERNET && network <= mac + HEADER_BYTES as u32 / 2;

@@ -1,5 +1,7 @@
 //! The programs. Above each stands the kernel prototype it rests on; all were checked on 6.1, 6.12 and 6.18.
 
+mod tc;
+
 use aya_ebpf::macros::btf_tracepoint;
 use aya_ebpf::programs::BtfTracePointContext;
 use netobs_ebpf::Hook;

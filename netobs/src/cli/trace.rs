@@ -12,7 +12,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::filter::Filter;
 use crate::netns::Netns;
 use crate::output::{Format, Writer, printable};
-use crate::probe::{Kernel, Selection, Session};
+use crate::probe::{Kernel, Selection, Session, tc};
 use crate::refusal::Refusal;
 use crate::state::Namespaces;
 use crate::trace::{Limits, Stop, Trace};
@@ -29,9 +29,12 @@ pub struct TraceArguments {
     /// Follow packets first seen in this namespace: a name under /run/netns, pid:N, or host.
     #[arg(long, value_name = "N")]
     netns: Option<String>,
-    /// Follow packets first seen on a device of this name.
+    /// Follow packets first seen on a device of this name. Shows where it passes tc on that device, too.
     #[arg(long, value_name = "D")]
     device: Option<String>,
+    /// Show where packets pass tc on every veth, bridge and uplink, of the namespace given with --netns or of all.
+    #[arg(long)]
+    tc: bool,
     /// Print only packets that were dropped.
     #[arg(long)]
     drops: bool,
@@ -56,10 +59,20 @@ pub fn run(arguments: TraceArguments) -> anyhow::Result<ExitCode> {
         device: arguments.device.clone(),
     };
     let filter = Filter::compile(&arguments.filter.join(" ")).map_err(|error| Refusal::Usage(error.to_string()))?;
+    let mut namespaces = Namespaces::new();
+    let targets = tc_targets(&arguments, &selection, &mut namespaces)?;
     let kernel = Kernel::read().map_err(|error| Refusal::NotPermitted(error.to_string()))?;
-    let attached = Session::attach(&kernel, &filter, &selection)?;
+    let mut attached = Session::attach(&kernel, &filter, &selection)?;
+    // What a killed run has left on devices would run for every packet for ever.
+    tc::sweep(&mut namespaces);
+    if !targets.is_empty() {
+        attached.0.attach_tc(&targets);
+    }
+    // Its handles would keep the namespaces alive.
+    drop(targets);
+    let undo = attached.0.undo();
     let limits = Limits { count: arguments.count, drops_only: arguments.drops };
-    let trace = Trace::new(&kernel, Namespaces::new(), attached, Writer::stdout(arguments.format), limits);
+    let trace = Trace::new(&kernel, namespaces, attached, Writer::stdout(arguments.format), limits);
 
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("start the runtime")?;
     let stop = Stop::default();
@@ -73,7 +86,7 @@ pub fn run(arguments: TraceArguments) -> anyhow::Result<ExitCode> {
                 result
             }
         });
-        let status = runtime.block_on(conduct(&arguments, &stop, &mut reader_ended));
+        let status = runtime.block_on(conduct(&arguments, &stop, &undo, &mut reader_ended));
         if status.is_err() {
             stop.abandon();
         }
@@ -86,10 +99,44 @@ pub fn run(arguments: TraceArguments) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// The devices whose tc hooks were asked for: none unless --device or --tc was given.
+fn tc_targets(
+    arguments: &TraceArguments,
+    selection: &Selection,
+    namespaces: &mut Namespaces,
+) -> anyhow::Result<Vec<tc::Target>> {
+    let wanted = tc::Wanted { device: arguments.device.as_deref(), links: arguments.tc };
+    if wanted.device.is_none() && !wanted.links {
+        return Ok(Vec::new());
+    }
+    let (targets, looked) = tc::find(namespaces, selection.netns, wanted);
+    let is_there = |device| targets.iter().any(|target| target.links.iter().any(|link| link.name == device));
+    match wanted.device {
+        Some(device) if !is_there(device) => anyhow::bail!("no device is called `{device}` in {}", places(&looked)),
+        None if targets.is_empty() => anyhow::bail!("no veth, bridge or uplink in {}", places(&looked)),
+        _ => Ok(targets),
+    }
+}
+
+/// The namespaces that were looked into, as many as fit on a line.
+fn places(looked: &[String]) -> String {
+    const SHOWN: usize = 6;
+    match looked {
+        [] => "any network namespace: none could be entered".to_owned(),
+        [one] => one.clone(),
+        _ => {
+            let shown = looked.iter().take(SHOWN).map(String::as_str).collect::<Vec<_>>().join(", ");
+            let more = if looked.len() > SHOWN { ", …" } else { "" };
+            format!("any of the {} network namespaces looked into ({shown}{more})", looked.len())
+        }
+    }
+}
+
 /// Starts COMMAND and waits for whatever ends the trace. Returns COMMAND's exit status.
 async fn conduct(
     arguments: &TraceArguments,
     stop: &Stop,
+    undo: &tc::Undo,
     reader_ended: &mut tokio::sync::oneshot::Receiver<()>,
 ) -> anyhow::Result<Option<i32>> {
     let mut interrupt = signal(SignalKind::interrupt()).context("listen for SIGINT")?;
@@ -118,6 +165,7 @@ async fn conduct(
         _ = reader_ended => {}
         () = tokio::time::sleep(LAST_WORDS) => {
             eprintln!("netobs: standard output is not being read; ending without a summary");
+            undo.undo();
             std::process::exit(1);
         }
     }

@@ -72,12 +72,12 @@ pub fn between(earlier: &Hop, later: &Hop, index: usize) -> Vec<Rewrite> {
         let kind = if is_reply { RewriteKind::UnDnat } else { RewriteKind::Snat };
         rewrites.push(Rewrite { kind, before_hop: index, netns: later.netns, hook: None, before: now, after });
     }
-    let forwarded = earlier.netns == later.netns && earlier.hook == Hook::NetifReceiveSkb;
+    let forwarded = earlier.netns == later.netns && matches!(earlier.hook, Hook::NetifReceiveSkb | Hook::TcIngress);
     for rewrite in &mut rewrites {
         rewrite.hook = match (rewrite.kind.changes_source(), later.hook) {
             // Received here and now leaving: PREROUTING and POSTROUTING lie between, FORWARD rewrites nothing.
-            (true, Hook::NetDevQueue) if forwarded => Some("nf_postrouting"),
-            (false, Hook::NetDevQueue) if forwarded => Some("nf_prerouting"),
+            (true, Hook::NetDevQueue | Hook::TcEgress) if forwarded => Some("nf_postrouting"),
+            (false, Hook::NetDevQueue | Hook::TcEgress) if forwarded => Some("nf_prerouting"),
             // From a bridge port to the bridge: only br_netfilter's PREROUTING lies between.
             (false, Hook::NetifReceiveSkb) if forwarded => Some("nf_prerouting"),
             _ => None,

@@ -55,7 +55,7 @@ pub fn judge(journey: &Journey, state: &mut impl Ending) -> Outcome {
         return Outcome::Delivered;
     }
     let last = journey.hops.last();
-    let arrived = last.is_some_and(|hop| hop.hook == Hook::NetifReceiveSkb);
+    let arrived = last.is_some_and(|hop| matches!(hop.hook, Hook::NetifReceiveSkb | Hook::TcIngress));
     if let Some(drop) = &journey.dropped {
         // A socket that closes throws away what it had taken and nobody read, a FIN for one.
         let owned = matches!(drop.family, Some(AF_INET | AF_INET6));

@@ -20,6 +20,8 @@ const NLMSGERR_ATTR_MSG: u16 = 1;
 
 /// The kernel fills at most this much per datagram of a dump (`netlink_dump`: `NLMSG_GOODSIZE` up to 32 KiB).
 const DATAGRAM: usize = 64 * 1024;
+/// Changes per system call: the answers wait in the socket's receive buffer until the last one is made.
+const BATCH: usize = 64;
 /// A dump that raced a change says so and is read again; more often than this is no coincidence.
 const DUMP_ATTEMPTS: usize = 20;
 
@@ -57,7 +59,20 @@ impl Socket {
     /// Makes several changes with one system call. The kernel does them in order and goes on after a failure; the error
     /// of the first that it refused is returned.
     pub fn apply_all(&mut self, requests: &[Request]) -> Result<()> {
-        let Some(first) = requests.first() else { return Ok(()) };
+        self.apply_batch(requests)?.into_iter().collect()
+    }
+
+    /// Makes any number of changes, and says of each what became of it.
+    pub fn apply_each(&mut self, requests: &[Request]) -> Result<Vec<Result<()>>> {
+        let mut answers = Vec::with_capacity(requests.len());
+        for batch in requests.chunks(BATCH) {
+            answers.extend(self.apply_batch(batch)?);
+        }
+        Ok(answers)
+    }
+
+    fn apply_batch(&mut self, requests: &[Request]) -> Result<Vec<Result<()>>> {
+        let Some(first) = requests.first() else { return Ok(Vec::new()) };
         let base = self.sequence.wrapping_add(1);
         let mut datagram = Vec::new();
         for request in requests {
@@ -66,19 +81,17 @@ impl Socket {
         }
         self.send(&datagram, &first.what)?;
 
-        let mut outcome = Ok(());
-        let mut answered = 0;
-        while answered < requests.len() {
+        // The kernel answers in the order it was asked.
+        let mut answers = Vec::with_capacity(requests.len());
+        while answers.len() < requests.len() {
             for message in Messages(&self.receive(&first.what)?) {
                 let asked = requests.get(message.sequence.wrapping_sub(base) as usize);
                 if let (Some(request), NLMSG_ERROR) = (asked, message.kind) {
-                    answered += 1;
-                    let answer = message.answer(&request.what);
-                    outcome = outcome.and(answer);
+                    answers.push(message.answer(&request.what));
                 }
             }
         }
-        outcome
+        Ok(answers)
     }
 
     /// Asks for something that has one answer.
@@ -99,8 +112,23 @@ impl Socket {
 
     /// Lists all objects of a kind. Several attempts are made to get a list that no change fell into.
     pub(super) fn dump(&mut self, what: &str, question: &RouteNetlinkMessage) -> Result<Vec<RouteNetlinkMessage>> {
+        self.dump_as(what, question, |message| message.decode(what))
+    }
+
+    /// Lists all objects of a kind as the kernel wrote them, headers left out: for kinds whose attributes depend on
+    /// modules that nobody here knows.
+    pub(super) fn dump_raw(&mut self, what: &str, question: &RouteNetlinkMessage) -> Result<Vec<Vec<u8>>> {
+        self.dump_as(what, question, |message| Ok(message.body().to_vec()))
+    }
+
+    fn dump_as<T>(
+        &mut self,
+        what: &str,
+        question: &RouteNetlinkMessage,
+        decode: impl Fn(&Message<'_>) -> Result<T>,
+    ) -> Result<Vec<T>> {
         for _ in 0..DUMP_ATTEMPTS {
-            if let Some(found) = self.dump_once(what, question)? {
+            if let Some(found) = self.dump_once(what, question, &decode)? {
                 return Ok(found);
             }
         }
@@ -108,7 +136,12 @@ impl Socket {
     }
 
     /// `None`: something changed halfway, some objects may be missing or there twice.
-    fn dump_once(&mut self, what: &str, question: &RouteNetlinkMessage) -> Result<Option<Vec<RouteNetlinkMessage>>> {
+    fn dump_once<T>(
+        &mut self,
+        what: &str,
+        question: &RouteNetlinkMessage,
+        decode: impl Fn(&Message<'_>) -> Result<T>,
+    ) -> Result<Option<Vec<T>>> {
         self.sequence = self.sequence.wrapping_add(1);
         let mut datagram = Vec::new();
         encode(question.clone(), NLM_F_REQUEST | NLM_F_DUMP, self.sequence, &mut datagram);
@@ -121,7 +154,7 @@ impl Socket {
                 match message.kind {
                     NLMSG_DONE => return Ok(steady.then_some(found)),
                     NLMSG_ERROR => message.answer(what)?,
-                    _ => found.push(message.decode(what)?),
+                    _ => found.push(decode(&message)?),
                 }
             }
         }

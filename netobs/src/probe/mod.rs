@@ -6,6 +6,7 @@ mod kernel;
 mod misses;
 mod object;
 mod session;
+pub mod tc;
 
 pub use counters::Losses;
 pub use hooks::{HOOKS, HookRow, Kind};

@@ -10,6 +10,7 @@ use super::hooks::{HOOKS, HookRow, Kind};
 use super::kernel::Kernel;
 use super::misses;
 use super::object::{self, ObjectError};
+use super::tc;
 use crate::filter::Filter;
 use crate::netns::NetnsInode;
 use crate::refusal::Refusal;
@@ -28,6 +29,8 @@ pub struct Selection {
 pub struct ProbeStatus {
     /// The hook.
     pub row: &'static HookRow,
+    /// How it is attached, or was tried last.
+    pub kind: Kind,
     /// Why it is not attached; `None` if it is.
     pub why_not: Option<String>,
 }
@@ -49,6 +52,7 @@ pub struct Session {
     ebpf: Option<Ebpf>,
     counters: PerCpuArray<MapData, Counters>,
     probes: Vec<ProbeStatus>,
+    undo: tc::Undo,
     /// Set when detached.
     missed: Option<u64>,
 }
@@ -75,13 +79,25 @@ impl Session {
             .ok_or(ProbeError::Map("COUNTERS"))?;
         let mut probes = Vec::new();
         for row in &HOOKS {
-            let why_not = match row.kind {
-                Kind::TpBtf => attach_tracepoint(&mut ebpf, kernel, row, &btf).err(),
-                Kind::Tc => continue,
-            };
-            probes.push(ProbeStatus { row, why_not });
+            if row.is_per_device() {
+                continue;
+            }
+            let why_not = attach_tracepoint(&mut ebpf, kernel, row, &btf).err();
+            probes.push(ProbeStatus { row, kind: Kind::TpBtf, why_not });
         }
-        Ok((Self { ebpf: Some(ebpf), counters, probes, missed: None }, ring))
+        Ok((Self { ebpf: Some(ebpf), counters, probes, missed: None, undo: tc::Undo::default() }, ring))
+    }
+
+    /// Attaches the classifiers to these devices, once. Without this call they are not even loaded.
+    pub fn attach_tc(&mut self, targets: &[tc::Target]) {
+        if let Some(ebpf) = &mut self.ebpf {
+            self.probes.extend(tc::attach(ebpf, targets, &self.undo));
+        }
+    }
+
+    /// What must be undone even if the session is never dropped.
+    pub fn undo(&self) -> tc::Undo {
+        self.undo.clone()
     }
 
     /// What became of each hook.
@@ -106,9 +122,16 @@ impl Session {
 
     /// Detaches everything. Counters can still be read.
     pub fn detach(&mut self) {
+        self.undo.undo();
         // The kernel's own count goes with the programs.
         self.missed.get_or_insert_with(|| misses::total(self.ebpf.as_ref()));
         self.ebpf = None;
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.detach();
     }
 }
 
@@ -129,7 +152,7 @@ fn attach_tracepoint(ebpf: &mut Ebpf, kernel: &Kernel, row: &HookRow, btf: &Btf)
 const STATISTICS: [&str; 4] = ["processed ", "verification time ", "stack depth ", "max_states_per_insn "];
 
 /// A verifier log has thousands of lines; the last that says something is the reason.
-fn one_line(error: &ProgramError) -> String {
+pub(super) fn one_line(error: &ProgramError) -> String {
     match error {
         ProgramError::LoadError { io_error, verifier_log } => {
             let log = verifier_log.to_string();

@@ -55,6 +55,14 @@ impl Namespaces {
         Netns::at(path).ok().filter(|netns| netns.inode() == inode)
     }
 
+    /// Every namespace that can be found now, by name.
+    pub fn all(&mut self) -> Vec<(NetnsInode, String)> {
+        self.scan();
+        let mut all: Vec<_> = self.known.iter().map(|(inode, known)| (*inode, known.name.clone())).collect();
+        all.sort_by(|(_, a), (_, b)| a.cmp(b));
+        all
+    }
+
     fn find(&mut self, inode: NetnsInode) -> Option<&Known> {
         if self.pins_changed() {
             self.scanned = None;

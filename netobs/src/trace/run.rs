@@ -247,7 +247,7 @@ impl ProbeRecord {
         let losses = session.losses_of(status.row);
         Self {
             name: status.row.name.to_owned(),
-            kind: status.row.kind.name(),
+            kind: status.kind.name(),
             attached: status.why_not.is_none(),
             why_not: status.why_not.clone(),
             events: losses.emitted,
