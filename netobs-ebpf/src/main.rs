@@ -7,6 +7,7 @@
 mod access;
 mod counters;
 mod filter;
+mod fingerprint;
 mod identity;
 mod observe;
 mod packet;

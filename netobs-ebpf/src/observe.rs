@@ -11,6 +11,7 @@ use netobs_ebpf::{Conditions, Counter, Hook, flags};
 use crate::access::{Access, constant, offset};
 use crate::counters::count;
 use crate::filter::{filter_l2, filter_l3};
+use crate::fingerprint::Fingerprint;
 use crate::identity::{self, Entry, Identity};
 use crate::packet::{Extent, Header, read_header};
 use crate::record::{Sighting, device_name, is_ring_busy, record};
@@ -84,9 +85,9 @@ pub unsafe fn observe<A: Access>(hook: Hook, skb: *const u8, location: u64, reas
         }
         sighting.packet = identity::new_identity(hook);
         if !hook.is_free() {
-            let fingerprint = if known_print == 0 {
+            let fingerprint = if known_print.is_none() {
                 // SAFETY: as above.
-                unsafe { identity::fingerprint(extent.head, extent.network) }
+                unsafe { Fingerprint::of(&extent) }
             } else {
                 known_print
             };

@@ -18,8 +18,9 @@ const RING_BYTES: u32 = 16 << 20;
 /// Above this fill no new packet is followed, so that those already followed stay whole.
 const RING_BUSY: u64 = RING_BYTES as u64 / 2;
 
-/// A packet is through all hooks of this machine within this time, unless it waits in a queue.
-const ON_THE_WAY: u64 = 1_000_000;
+/// A packet is through all hooks of this machine within this time, unless it waits in a queue longer than a busy softirq
+/// leaves it in one.
+const ON_THE_WAY: u64 = 10_000_000;
 
 #[map]
 static EVENTS: RingBuf = RingBuf::with_byte_size(RING_BYTES, 0);
