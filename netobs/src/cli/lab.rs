@@ -12,7 +12,9 @@ use serde_json::json;
 use super::print::{print, print_record};
 use crate::lab::{self, Error, LabName, LabStatus, State, default_topology, graph};
 use crate::output::Format;
+use crate::probe::tc;
 use crate::refusal::Refusal;
+use crate::state::Namespaces;
 
 /// Builds, shows and removes a container network to try things on.
 #[derive(Args)]
@@ -141,6 +143,8 @@ fn node_json(node: &lab::NodeState) -> serde_json::Value {
 fn down(lab: &str, all: bool, format: Format) -> anyhow::Result<()> {
     let labs = if all { None } else { Some(lab_name(lab)?) };
     root("removing a lab")?;
+    // A trace that was killed may have left filters in the lab, and on devices that outlive it.
+    tc::sweep(&mut Namespaces::new());
     let labs = match labs {
         Some(lab) => vec![lab],
         None => State::all()?.into_iter().map(|state| state.lab).collect(),
