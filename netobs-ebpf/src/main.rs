@@ -13,6 +13,7 @@ mod observe;
 mod packet;
 mod programs;
 mod record;
+mod rejected;
 mod seen;
 
 /// The programs neither index nor divide unchecked; the compiler still wants somewhere to go.

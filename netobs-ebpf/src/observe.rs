@@ -15,6 +15,7 @@ use crate::fingerprint::Fingerprint;
 use crate::identity::{self, Entry, Identity};
 use crate::packet::{Extent, Header, read_header};
 use crate::record::{Sighting, device_name, is_ring_busy, record};
+use crate::{rejected, seen};
 
 /// Filled by user space before the object is loaded.
 #[unsafe(no_mangle)]
@@ -24,6 +25,9 @@ static CONDITIONS: Conditions = Conditions { netns: 0, reserved: 0, device: [0; 
 /// `skb` is a live `struct sk_buff *` that `A` may read.
 #[inline(always)]
 pub unsafe fn observe<A: Access>(hook: Hook, skb: *const u8, location: u64, reason: u32) {
+    if !hook.may_be_first() && !seen::is_anything_followed() {
+        return;
+    }
     // SAFETY: the offsets are those of the structs the pointers are to.
     let (extent, device, socket) = unsafe {
         let device: *const u8 = A::read(skb, offset!(skb_dev));
@@ -66,8 +70,8 @@ pub unsafe fn observe<A: Access>(hook: Hook, skb: *const u8, location: u64, reas
         Identity::Unknown if !hook.may_be_first() => return,
         Identity::Unknown => sighting.flags |= flags::FIRST,
     }
-    sighting.place = place();
-    if sighting.flags & flags::FIRST != 0 && sighting.parent == 0 && !meets_conditions(&sighting) {
+    let must_match = sighting.flags & flags::FIRST != 0 && sighting.parent == 0;
+    if must_match && (rejected::is_rejected(hook, skb as u64, &extent) || !meets_conditions(device, place)) {
         return;
     }
     let mut header = MaybeUninit::<Header>::uninit();
@@ -75,10 +79,12 @@ pub unsafe fn observe<A: Access>(hook: Hook, skb: *const u8, location: u64, reas
     if !unsafe { read_header(&extent, &mut header) } {
         return;
     }
+    if must_match && !matches_filter(&extent, &header) {
+        rejected::reject(hook, skb as u64, &extent);
+        return;
+    }
+    sighting.place = place();
     if sighting.flags & flags::FIRST != 0 {
-        if sighting.parent == 0 && !matches_filter(&extent, &header) {
-            return;
-        }
         if is_ring_busy() {
             count(hook, Counter::Skipped);
             return;
@@ -145,17 +151,17 @@ unsafe fn place<A: Access>(device: *const u8, socket: *const u8) -> u64 {
 }
 
 #[inline(always)]
-fn meets_conditions(sighting: &Sighting) -> bool {
+fn meets_conditions(device: *const u8, place: impl Fn() -> u64) -> bool {
     let netns = constant(&CONDITIONS.netns);
-    if netns != 0 && netns != (sighting.place >> 32) as u32 {
+    if netns != 0 && netns != (place() >> 32) as u32 {
         return false;
     }
-    let device = constant(&CONDITIONS.device);
-    if device[0] == 0 {
+    let name = constant(&CONDITIONS.device);
+    if name[0] == 0 {
         return true;
     }
     // SAFETY: checked for null; a struct net_device otherwise.
-    !sighting.device.is_null() && unsafe { device_name(sighting.device) } == device
+    !device.is_null() && unsafe { device_name(device) } == name
 }
 
 #[inline(always)]
