@@ -161,13 +161,15 @@ async fn conduct(
         _ = &mut *reader_ended => return Ok(status),
     }
     // The reader may be stuck on an output that nobody reads. Leaving detaches everything all the same.
+    let mut beats = stop.beats();
     loop {
         tokio::select! {
             _ = &mut *reader_ended => break,
             () = tokio::time::sleep(LAST_WORDS) => {}
         }
-        // On a slow machine it is the kernel that takes its time.
-        if !undo.is_detaching() {
+        // On a slow machine it is the kernel or the printing itself that takes its time.
+        let goes_on = std::mem::replace(&mut beats, stop.beats()) != beats;
+        if !goes_on && !undo.is_detaching() {
             eprintln!("netobs: standard output is not being read; ending without a summary");
             undo.undo();
             std::process::exit(1);

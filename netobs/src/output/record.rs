@@ -99,7 +99,7 @@ pub struct DropRecord {
     pub explanation: &'static str,
     /// What usually causes it.
     #[serde(skip)]
-    pub causes: &'static [&'static str],
+    pub causes: Vec<String>,
     /// What to try: commands with this packet's names in them.
     pub look: Vec<String>,
 }

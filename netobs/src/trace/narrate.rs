@@ -121,13 +121,14 @@ impl<'k> Narrator<'k> {
             src: here.src,
             dst: here.dst,
         };
+        let named = |lines: &[&str]| lines.iter().map(|line| explain::advice(line, &place)).collect();
         DropRecord {
             reason,
             reason_number: drop.reason.0,
             function,
-            look: explanation.look.iter().map(|look| explain::advice(look, &place)).collect(),
-            netns: place.netns,
-            device: place.device,
+            look: named(explanation.look),
+            netns: place.netns.clone(),
+            device: place.device.clone(),
             hook: None,
             rule: None,
             offset_ns: drop.time.saturating_sub(journey.started),
@@ -137,7 +138,7 @@ impl<'k> Narrator<'k> {
                 explain::Kind::Depends => None,
             },
             explanation: explanation.what,
-            causes: explanation.causes,
+            causes: named(explanation.causes),
         }
     }
 

@@ -1,7 +1,7 @@
 //! Reads events until told to stop, and prints each packet when its journey is over.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -30,7 +30,10 @@ const LOSS_CHECK: Duration = Duration::from_millis(100);
 
 /// Tells a running trace to stop, from another thread.
 #[derive(Clone, Debug, Default)]
-pub struct Stop(Arc<AtomicU8>);
+pub struct Stop {
+    stage: Arc<AtomicU8>,
+    beats: Arc<AtomicU64>,
+}
 
 impl Stop {
     const RUNNING: u8 = 0;
@@ -40,21 +43,30 @@ impl Stop {
 
     /// Stop when the packets under way have ended, or soon.
     pub fn after_last_packets(&self) {
-        self.0.fetch_max(Self::LAST_PACKETS, Ordering::Relaxed);
+        self.stage.fetch_max(Self::LAST_PACKETS, Ordering::Relaxed);
+    }
+
+    /// Changes as long as the trace gets on with its work. It does not while it waits for its output to be read.
+    pub fn beats(&self) -> u64 {
+        self.beats.load(Ordering::Relaxed)
+    }
+
+    fn beat(&self) {
+        self.beats.fetch_add(1, Ordering::Relaxed);
     }
 
     fn is_now(&self) -> bool {
-        self.0.load(Ordering::Relaxed) >= Self::NOW
+        self.stage.load(Ordering::Relaxed) >= Self::NOW
     }
 
     /// Stop now, and print what is there.
     pub fn now(&self) {
-        self.0.fetch_max(Self::NOW, Ordering::Relaxed);
+        self.stage.fetch_max(Self::NOW, Ordering::Relaxed);
     }
 
     /// Stop now, and print nothing more.
     pub fn abandon(&self) {
-        self.0.fetch_max(Self::ABANDON, Ordering::Relaxed);
+        self.stage.fetch_max(Self::ABANDON, Ordering::Relaxed);
     }
 }
 
@@ -76,6 +88,7 @@ pub struct Trace<'k> {
     tracker: Tracker,
     writer: Writer,
     limits: Limits,
+    stop: Stop,
     /// When the last hook was attached. What began before was seen by some hooks only.
     since: u64,
     decoded: u64,
@@ -101,6 +114,7 @@ impl<'k> Trace<'k> {
             tracker: Tracker::default(),
             writer,
             limits,
+            stop: Stop::default(),
             since: monotonic(),
             decoded: 0,
             outcomes: OutcomeCounts::default(),
@@ -114,6 +128,7 @@ impl<'k> Trace<'k> {
     /// # Errors
     /// Standard output was closed.
     pub fn run(mut self, stop: &Stop) -> Result<(Writer, SummaryRecord), Closed> {
+        self.stop = stop.clone();
         let mut stopping: Option<Instant> = None;
         let mut losses_checked = Instant::now();
         while !self.is_enough() {
@@ -126,7 +141,7 @@ impl<'k> Trace<'k> {
                 losses_checked = Instant::now();
                 self.note_losses();
             }
-            match stop.0.load(Ordering::Relaxed) {
+            match stop.stage.load(Ordering::Relaxed) {
                 Stop::RUNNING => {}
                 Stop::LAST_PACKETS => {
                     let since = stopping.get_or_insert_with(Instant::now).elapsed();
@@ -141,11 +156,12 @@ impl<'k> Trace<'k> {
                 thread::sleep(IDLE);
             }
         }
-        self.finish(stop.0.load(Ordering::Relaxed) == Stop::ABANDON)
+        self.finish(stop.stage.load(Ordering::Relaxed) == Stop::ABANDON)
     }
 
     /// Reads a batch; returns how many events and the time of the newest.
     fn read(&mut self) -> (u64, u64) {
+        self.stop.beat();
         let (mut read, mut newest) = (0, 0);
         while read < BATCH {
             let Some(item) = self.ring.next() else { break };
@@ -183,6 +199,7 @@ impl<'k> Trace<'k> {
                 self.unprinted += 1;
                 continue;
             }
+            self.stop.beat();
             let (record, outcome) = self.narrator.tell(journey);
             if self.limits.drops_only && outcome != Outcome::Dropped {
                 continue;
