@@ -11,12 +11,14 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::filter::Filter;
 use crate::netns::Netns;
-use crate::output::{Format, Writer, printable};
+use crate::output::{Format, Writer, printable, shortened};
 use crate::probe::{Kernel, Selection, Session, tc};
 use crate::refusal::Refusal;
 use crate::state::Namespaces;
 use crate::trace::{Limits, Stop, Trace};
 
+/// Characters of a filter that are repeated to the user.
+const SHOWN: usize = 60;
 /// After a signal, the longest the last lines may take: whoever reads our output may have stopped reading.
 const LAST_WORDS: Duration = Duration::from_millis(800);
 
@@ -214,7 +216,7 @@ fn describe(arguments: &TraceArguments) -> String {
     let mut text = if arguments.filter.is_empty() {
         "every packet".to_owned()
     } else {
-        format!("packets that match `{}`", printable(&arguments.filter.join(" ")))
+        format!("packets that match `{}`", shortened(&printable(&arguments.filter.join(" ")), SHOWN))
     };
     if let Some(netns) = &arguments.netns {
         text.push_str(&format!(" in {}", printable(netns)));

@@ -27,6 +27,8 @@ mod patch;
 use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::time::Duration;
 
+use crate::output::shortened;
+
 pub use classic::ClassicInsn;
 pub use convert::{ConvertError, convert};
 pub use ebpf::Insn;
@@ -39,6 +41,9 @@ pub const MAX_EXPRESSION: usize = 16 * 1024;
 /// How long libpcap may work on one expression. 300 `or`s of ports take it three seconds, a name that does not resolve
 /// as long as the resolver likes.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Characters of an expression that go into a message of one line.
+const SHOWN: usize = 60;
 
 /// libpcap's recursion fits into 8 MiB for 40 kB of expression; threads get 2 MiB unless asked. Untouched pages are free.
 const COMPILER_STACK: usize = 64 << 20;
@@ -57,11 +62,11 @@ pub enum FilterError {
     /// libpcap is still at it after ten seconds.
     #[error(
         "filter `{}`: not compiled after {} s; it has too many terms, or a host name that does not resolve",
-        shortened(.0), PATIENCE.as_secs()
+        shortened(.0, SHOWN), PATIENCE.as_secs()
     )]
     TooSlow(String),
     /// libpcap refuses the expression.
-    #[error("filter `{}`: {source}", shortened(.expression))]
+    #[error("filter `{}`: {source}", shortened(.expression, SHOWN))]
     Syntax {
         /// What the user wrote.
         expression: String,
@@ -69,7 +74,7 @@ pub enum FilterError {
         source: CompileError,
     },
     /// The expression is right, but asks for something that is not there in the kernel programs.
-    #[error("filter `{}`: {source}", shortened(.expression))]
+    #[error("filter `{}`: {source}", shortened(.expression, SHOWN))]
     Unsupported {
         /// What the user wrote.
         expression: String,
@@ -154,13 +159,4 @@ fn compile_both(expression: &str) -> Result<Filter, FilterError> {
         Err(error @ (CompileError::Nul | CompileError::OutOfMemory)) => return Err(syntax(error)),
     };
     Ok(Filter { l2, l3: convert(&l3).map_err(unsupported)? })
-}
-
-/// The expression as it goes into a message of one line.
-fn shortened(expression: &str) -> String {
-    const SHOWN: usize = 60;
-    match expression.char_indices().nth(SHOWN) {
-        Some((end, _)) => format!("{}…", expression.get(..end).unwrap_or_default()),
-        None => expression.to_owned(),
-    }
 }

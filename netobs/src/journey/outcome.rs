@@ -2,7 +2,7 @@
 
 use netobs_ebpf::Hook;
 
-use super::{Hop, Journey};
+use super::{Drop, Hop, Journey};
 
 /// How it ended, in the contract's words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -38,16 +38,13 @@ pub trait Ending {
     fn is_local(&mut self, hop: &Hop) -> Option<bool>;
     /// Whether the hop's device leads off this machine.
     fn is_hardware(&mut self, hop: &Hop) -> Option<bool>;
-    /// The kernel's name of a drop reason.
-    fn is_queue_purge(&mut self, journey: &Journey) -> bool;
+    /// Whether what passes for a drop is how the kernel frees what it took in.
+    fn is_taken(&mut self, journey: &Journey, drop: &Drop) -> bool;
     /// Whether the packet was freed by the bridge after it had sent copies on.
     fn is_bridge(&mut self, location: Option<u64>) -> bool;
     /// Events were lost while the packet was under way, so that absence proves nothing.
     fn lost_events(&mut self) -> bool;
 }
-
-const AF_INET: u16 = libc::AF_INET as u16;
-const AF_INET6: u16 = libc::AF_INET6 as u16;
 
 /// Judges a journey that has ended, or of which nothing more was heard.
 pub fn judge(journey: &Journey, state: &mut impl Ending) -> Outcome {
@@ -57,10 +54,7 @@ pub fn judge(journey: &Journey, state: &mut impl Ending) -> Outcome {
     let last = journey.hops.last();
     let arrived = last.is_some_and(|hop| matches!(hop.hook, Hook::NetifReceiveSkb | Hook::TcIngress));
     if let Some(drop) = &journey.dropped {
-        // A socket that closes throws away what it had taken and nobody read, a FIN for one.
-        let owned = matches!(drop.family, Some(AF_INET | AF_INET6));
-        let was_taken = arrived && owned && state.is_queue_purge(journey);
-        return if was_taken { Outcome::Delivered } else { Outcome::Dropped };
+        return if arrived && state.is_taken(journey, drop) { Outcome::Delivered } else { Outcome::Dropped };
     }
     let Some(last) = last else { return Outcome::Unknown };
     let off_the_machine = last.hook.is_transmit() && state.is_hardware(last) == Some(true);

@@ -7,7 +7,7 @@ mod style;
 mod text;
 mod writer;
 
-pub use escape::printable;
+pub use escape::{printable, shortened};
 pub use format::Format;
 pub use record::{CapabilitiesRecord, LostRecord, OutcomeCounts, ProbeRecord, SummaryRecord};
 pub use record::{ConntrackRecord, DropRecord, EndRecord, HopRecord, NatRecord, PacketRecord, TupleRecord};

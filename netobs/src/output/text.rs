@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use super::record::{
     CapabilitiesRecord, DropRecord, HopRecord, NatRecord, OutcomeCounts, PacketRecord, SummaryRecord, TupleRecord,
 };
-use super::{Style, printable};
+use super::{Style, printable, shortened};
 
 /// Columns a text line may take.
 const WIDTH: usize = 100;
@@ -217,18 +217,11 @@ fn offset(nanoseconds: u64) -> String {
 
 fn netns_of(hop: &HopRecord) -> String {
     let name = hop.netns.clone().or_else(|| hop.netns_inode.map(|inode| format!("netns {inode}")));
-    shorten(&printable(&name.unwrap_or_else(|| "?".into())), NETNS)
+    shortened(&printable(&name.unwrap_or_else(|| "?".into())), NETNS).into_owned()
 }
 
 fn device_of(hop: &HopRecord) -> String {
     printable(hop.device.as_deref().unwrap_or("?")).into_owned()
-}
-
-fn shorten(text: &str, columns: usize) -> String {
-    if text.chars().count() <= columns {
-        return text.to_owned();
-    }
-    text.chars().take(columns - 1).chain(['…']).collect()
 }
 
 fn width(lengths: impl Iterator<Item = usize>) -> usize {

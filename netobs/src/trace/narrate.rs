@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use super::time::WallClock;
-use crate::event::{Conntrack, Detail, Direction, DropReason, Origin, Proto, Tuple};
+use crate::event::{Conntrack, Detail, Direction, Origin, Proto, Tuple};
 use crate::explain;
 use crate::journey::{self, Drop, Ending, Hop, Journey, Outcome, RewriteKind};
 use crate::netns::NetnsInode;
@@ -14,6 +14,9 @@ use crate::symbols::Symbols;
 
 /// Flags of a TCP header in the order of their bits, as tcpdump writes them.
 const TCP_FLAGS: [(u8, &str); 6] = [(2, "SYN"), (1, "FIN"), (4, "RST"), (8, "PSH"), (16, "ACK"), (32, "URG")];
+
+const AF_INET: u16 = libc::AF_INET as u16;
+const AF_INET6: u16 = libc::AF_INET6 as u16;
 
 /// A published address: the namespace that rewrites it, the protocol, and the destination before.
 type Published = (NetnsInode, Proto, Tuple);
@@ -184,9 +187,17 @@ impl Ending for Narrator<'_> {
         self.neighbourhood.is_hardware(&mut self.namespaces, hop.netns?, hop.ifindex?)
     }
 
-    fn is_queue_purge(&mut self, journey: &Journey) -> bool {
-        let name = |reason: DropReason| self.kernel.reason(reason) == Some("QUEUE_PURGE");
-        journey.dropped.as_ref().is_some_and(|drop| name(drop.reason))
+    fn is_taken(&mut self, journey: &Journey, drop: &Drop) -> bool {
+        match self.kernel.reason(drop.reason) {
+            // A socket that closes throws away what it had taken and nobody read, a FIN for one.
+            Some("QUEUE_PURGE") => matches!(drop.family, Some(AF_INET | AF_INET6)),
+            // Before 6.2 or so icmpv6_rcv freed what it had handled in the same way as what it had not.
+            Some("NOT_SPECIFIED") => {
+                let handled = matches!(journey.headers.detail, Detail::Icmp { kind: 1..=4 | 128..=137 | 143, .. });
+                handled && self.function(drop.location).as_deref() == Some("icmpv6_rcv")
+            }
+            _ => false,
+        }
     }
 
     fn is_bridge(&mut self, location: Option<u64>) -> bool {

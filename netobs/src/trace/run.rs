@@ -94,7 +94,6 @@ pub struct Trace<'k> {
     decoded: u64,
     outcomes: OutcomeCounts,
     printed: u64,
-    unprinted: u64,
 }
 
 impl<'k> Trace<'k> {
@@ -119,7 +118,6 @@ impl<'k> Trace<'k> {
             decoded: 0,
             outcomes: OutcomeCounts::default(),
             printed: 0,
-            unprinted: 0,
         }
     }
 
@@ -131,12 +129,13 @@ impl<'k> Trace<'k> {
         self.stop = stop.clone();
         let mut stopping: Option<Instant> = None;
         let mut losses_checked = Instant::now();
+        let mut held = Vec::new();
         while !self.is_enough() {
             let (read, newest) = self.read();
             // With a backlog the events' own clock is the one to go by.
             let now = if read < BATCH { monotonic() } else { newest };
             let finished = self.tracker.finished(now);
-            self.print(&finished, || stop.is_now())?;
+            held = self.print(finished, || stop.is_now())?;
             if losses_checked.elapsed() > LOSS_CHECK {
                 losses_checked = Instant::now();
                 self.note_losses();
@@ -156,7 +155,7 @@ impl<'k> Trace<'k> {
                 thread::sleep(IDLE);
             }
         }
-        self.finish(stop.stage.load(Ordering::Relaxed) == Stop::ABANDON)
+        self.finish(held, stop.stage.load(Ordering::Relaxed) == Stop::ABANDON)
     }
 
     /// Reads a batch; returns how many events and the time of the newest.
@@ -189,18 +188,13 @@ impl<'k> Trace<'k> {
         self.limits.count.is_some_and(|count| self.printed >= count)
     }
 
-    /// Prints journeys until told to hurry.
-    fn print(&mut self, journeys: &[Journey], hurry: impl Fn() -> bool) -> Result<(), Closed> {
-        for journey in journeys {
-            if self.is_enough() {
-                break;
-            }
-            if hurry() {
-                self.unprinted += 1;
-                continue;
-            }
+    /// Prints journeys until told to hurry. Returns those it did not come to.
+    fn print(&mut self, journeys: Vec<Journey>, hurry: impl Fn() -> bool) -> Result<Vec<Journey>, Closed> {
+        let mut journeys = journeys.into_iter();
+        while !hurry() && !self.is_enough() {
+            let Some(journey) = journeys.next() else { break };
             self.stop.beat();
-            let (record, outcome) = self.narrator.tell(journey);
+            let (record, outcome) = self.narrator.tell(&journey);
             if self.limits.drops_only && outcome != Outcome::Dropped {
                 continue;
             }
@@ -216,10 +210,10 @@ impl<'k> Trace<'k> {
             counts.dropped_harmlessly += u64::from(record.drop.as_ref().is_some_and(|drop| drop.fault == Some(false)));
             self.writer.packet(&record)?;
         }
-        Ok(())
+        Ok(journeys.collect())
     }
 
-    fn finish(mut self, silent: bool) -> Result<(Writer, SummaryRecord), Closed> {
+    fn finish(mut self, mut rest: Vec<Journey>, silent: bool) -> Result<(Writer, SummaryRecord), Closed> {
         self.session.detach();
         // A program that was running when it was detached may still write its event.
         let detached = Instant::now();
@@ -236,8 +230,10 @@ impl<'k> Trace<'k> {
                 losses = self.note_losses();
             }
         }
-        let rest = self.tracker.drain();
-        self.print(&rest, || silent || detached.elapsed() > LEFTOVERS)?;
+        rest.extend(self.tracker.drain());
+        // Detaching may take a slow machine longer than that.
+        let printing = Instant::now();
+        let unprinted = self.print(rest, || silent || printing.elapsed() > LEFTOVERS)?.len();
         let summary = SummaryRecord {
             kind: "summary",
             packets: self.printed,
@@ -249,7 +245,8 @@ impl<'k> Trace<'k> {
                 tracking: losses.tracking,
                 missed: losses.missed,
                 cut_short: self.tracker.cut_short(),
-                unprinted: self.unprinted,
+                // With --count the rest was not asked for.
+                unprinted: if self.is_enough() { 0 } else { unprinted as u64 },
             },
             probes: self.session.probes().iter().map(|probe| ProbeRecord::of(probe, &self.session)).collect(),
             command_status: None,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use netobs::netns::{Netns, in_netns};
 
-use super::common::{Lab, can_make_labs, run};
+use super::common::{Lab, can_make_labs};
 use super::records::Packet;
 use super::tracer::{Tracer, is_slow, trace};
 
@@ -16,8 +16,9 @@ fn a_flooded_packets_copies_name_their_parent() {
     }
     let lab = Lab::up();
     let c1 = lab.netns("c1");
-    run("ip", &["-n", &c1, "neigh", "flush", "dev", "eth0"]).good();
-    let traced = trace("arp", &["ip", "netns", "exec", &c1, "ping", "-c1", "10.40.0.3"]);
+    // Attaching takes a slow machine seconds, in which the neighbours may find each other again.
+    let asks_anew = "ip neigh flush dev eth0; exec ping -c1 10.40.0.3";
+    let traced = trace("arp", &["ip", "netns", "exec", &c1, "sh", "-c", asks_anew]);
     traced.nothing_lost();
     let asks = |packet: &&Packet| packet.ends() == ("10.40.0.2", "10.40.0.3");
     let requests: Vec<_> = traced.of(&lab).into_iter().filter(asks).collect();
