@@ -5,7 +5,10 @@ use std::process::ExitCode;
 use clap::Args;
 
 use crate::filter::Filter;
+use crate::netlink::Socket;
+use crate::netns::fresh_netns;
 use crate::output::{CapabilitiesRecord, Format, ProbeRecord, Writer};
+use crate::probe::tc::Target;
 use crate::probe::{Kernel, Selection, Session};
 use crate::refusal::Refusal;
 
@@ -17,10 +20,19 @@ pub struct CheckArguments {
     format: Format,
 }
 
+/// Attaches the classifiers to the loopback of a namespace that nobody else is in.
+fn attach_tc(session: &mut Session) {
+    let Ok(netns) = fresh_netns() else { return };
+    let Ok(links) = Socket::open_in(&netns).and_then(|mut socket| socket.links()) else { return };
+    let links = links.into_iter().filter(|link| link.loopback).collect();
+    session.attach_tc(&[Target { netns, name: "a namespace of its own".into(), links }]);
+}
+
 /// Attaches every hook for a moment and reports.
 pub fn run(arguments: CheckArguments) -> anyhow::Result<ExitCode> {
     let kernel = Kernel::read().map_err(|error| Refusal::NotPermitted(error.to_string()))?;
     let (mut session, _ring) = Session::attach(&kernel, &Filter::compile("")?, &Selection::default())?;
+    attach_tc(&mut session);
     session.detach();
     let mut blind_spots: Vec<String> = session
         .probes()

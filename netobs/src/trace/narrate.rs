@@ -191,7 +191,7 @@ impl Ending for Narrator<'_> {
         match self.kernel.reason(drop.reason) {
             // A socket that closes throws away what it had taken and nobody read, a FIN for one.
             Some("QUEUE_PURGE") => matches!(drop.family, Some(AF_INET | AF_INET6)),
-            // Before 6.2 or so icmpv6_rcv freed what it had handled in the same way as what it had not.
+            // In 6.1 icmpv6_rcv freed what it had handled in the same way as what it had not.
             Some("NOT_SPECIFIED") => {
                 let handled = matches!(journey.headers.detail, Detail::Icmp { kind: 1..=4 | 128..=137 | 143, .. });
                 handled && self.function(drop.location).as_deref() == Some("icmpv6_rcv")

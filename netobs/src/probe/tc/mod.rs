@@ -1,9 +1,9 @@
 //! Classifiers at the ingress and egress of chosen devices.
 //!
 //! A TCX link where the kernel has it (6.6 and later): it ends with the process, however that ends. Below that, and for
-//! many devices, a filter in the device's `clsact` qdisc, which outlives the process: each carries its owner's mark, and the next run removes
-//! those of the dead. Whatever else is attached to a device is neither changed nor hidden from: our programs are asked
-//! first where that is possible and always answer "next".
+//! many devices, a filter in the device's `clsact` qdisc, which outlives the process: each carries its owner's mark, and
+//! the next run removes those of the dead. Whatever else is attached to a device is neither changed nor hidden from: our
+//! programs are asked first where that is possible and always answer "next".
 
 mod clsact;
 mod owner;
