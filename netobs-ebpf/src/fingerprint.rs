@@ -67,7 +67,7 @@ extern "C" fn fingerprint_hash(place: *const [u64; 2]) -> u64 {
     // SAFETY: the helper behind Probed checks the address, here and below.
     let words: [u32; 2] = unsafe { Probed::read(ip, 0) };
     let first = words[0] as u8;
-    let (network, protocol, transport) = if first >> 4 == IPV4 {
+    let (network, protocol, transport, length) = if first >> 4 == IPV4 {
         // Total length, identification, fragment offset; protocol.
         // SAFETY: as above.
         let protocol: u8 = unsafe { Probed::read(ip, 9) };
@@ -76,6 +76,7 @@ extern "C" fn fingerprint_hash(place: *const [u64; 2]) -> u64 {
             (u64::from(words[0] >> 16) << 32) | u64::from(words[1]),
             if later_fragment { 0 } else { protocol },
             u32::from(first & 15) * 4,
+            u32::from(u16::from_be((words[0] >> 16) as u16)).wrapping_sub(u32::from(first & 15) * 4),
         )
     } else if first >> 4 == IPV6 {
         // Flow label, payload length; next header.
@@ -83,12 +84,13 @@ extern "C" fn fingerprint_hash(place: *const [u64; 2]) -> u64 {
             u64::from(words[0] & u32::from_ne_bytes([0, 0x0f, 0xff, 0xff])) << 32 | u64::from(words[1] as u16),
             (words[1] >> 16) as u8,
             40,
+            u32::from(u16::from_be(words[1] as u16)),
         )
     } else {
         // ARP and the like: operation, then sender and target.
         // SAFETY: as above.
         let (rest, last): ([u64; 2], u32) = unsafe { (Probed::read(ip, 8), Probed::read(ip, 24)) };
-        (rest[0] ^ rest[1].rotate_left(17) ^ u64::from(words[1]) << 32 ^ u64::from(last), 0, 0)
+        (rest[0] ^ rest[1].rotate_left(17) ^ u64::from(words[1]) << 32 ^ u64::from(last), 0, 0, 0)
     };
     // SAFETY: as above.
     let l4: [u32; 4] = unsafe { Probed::read(ip.wrapping_add(transport as usize), 0) };
@@ -102,8 +104,21 @@ extern "C" fn fingerprint_hash(place: *const [u64; 2]) -> u64 {
         _ => 0,
     };
     let packet = mix(mix(network ^ u64::from(protocol) << 56) ^ detail);
-    let data = if protocol == TCP { mix(u64::from(l4[1])) >> 32 | 1 } else { 0 };
+    let data = if protocol == TCP { stream_place(l4[1], l4[3], length) } else { 0 };
     packet & !u64::from(u32::MAX) | TAKEN | data
+}
+
+/// Of a segment that occupies a place in its stream; 0 for a mere acknowledgement, which is never sent again as such.
+///
+/// `flags` is the word of the header that begins with the data offset, `length` that of header and payload.
+#[inline(always)]
+fn stream_place(sequence: u32, flags: u32, length: u32) -> u64 {
+    const FIN_OR_SYN: u32 = 3 << 8;
+    let payload = length.wrapping_sub((flags >> 4 & 15) * 4);
+    if payload == 0 && flags & FIN_OR_SYN == 0 {
+        return 0;
+    }
+    mix(u64::from(sequence) << 32 | u64::from(payload << 2 | flags >> 8 & 3)) >> 32 | 1
 }
 
 #[inline(always)]
