@@ -169,9 +169,9 @@ async fn conduct(
             _ = &mut *reader_ended => break,
             () = tokio::time::sleep(LAST_WORDS) => {}
         }
-        // On a slow machine it is the kernel or the printing itself that takes its time.
+        // On a slow machine it is the kernel or the telling that takes its time.
         let goes_on = std::mem::replace(&mut beats, stop.beats()) != beats;
-        if !goes_on && !undo.is_detaching() {
+        if stop.is_writing() && !goes_on {
             eprintln!("netobs: standard output is not being read; ending without a summary");
             undo.undo();
             std::process::exit(1);

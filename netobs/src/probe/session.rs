@@ -122,12 +122,10 @@ impl Session {
 
     /// Detaches everything. Counters can still be read.
     pub fn detach(&mut self) {
-        self.undo.set_detaching(true);
         self.undo.undo();
         // The kernel's own count goes with the programs.
         self.missed.get_or_insert_with(|| misses::total(self.ebpf.as_ref()));
         self.ebpf = None;
-        self.undo.set_detaching(false);
     }
 }
 

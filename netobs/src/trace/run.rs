@@ -1,7 +1,7 @@
 //! Reads events until told to stop, and prints each packet when its journey is over.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -33,6 +33,7 @@ const LOSS_CHECK: Duration = Duration::from_millis(100);
 pub struct Stop {
     stage: Arc<AtomicU8>,
     beats: Arc<AtomicU64>,
+    writing: Arc<AtomicBool>,
 }
 
 impl Stop {
@@ -46,9 +47,21 @@ impl Stop {
         self.stage.fetch_max(Self::LAST_PACKETS, Ordering::Relaxed);
     }
 
-    /// Changes as long as the trace gets on with its work. It does not while it waits for its output to be read.
+    /// Changes as long as the trace gets on with its work.
     pub fn beats(&self) -> u64 {
         self.beats.load(Ordering::Relaxed)
+    }
+
+    /// Whether the trace is handing something to standard output right now.
+    pub fn is_writing(&self) -> bool {
+        self.writing.load(Ordering::Relaxed)
+    }
+
+    fn writes<T>(&self, write: impl FnOnce() -> T) -> T {
+        self.writing.store(true, Ordering::Relaxed);
+        let result = write();
+        self.writing.store(false, Ordering::Relaxed);
+        result
     }
 
     fn beat(&self) {
@@ -151,7 +164,8 @@ impl<'k> Trace<'k> {
                 _ => break,
             }
             if read == 0 {
-                self.writer.flush()?;
+                let writer = &mut self.writer;
+                self.stop.writes(|| writer.flush())?;
                 thread::sleep(IDLE);
             }
         }
@@ -208,7 +222,8 @@ impl<'k> Trace<'k> {
                 Outcome::Unknown => &mut counts.unknown,
             } += 1;
             counts.dropped_harmlessly += u64::from(record.drop.as_ref().is_some_and(|drop| drop.fault == Some(false)));
-            self.writer.packet(&record)?;
+            let writer = &mut self.writer;
+            self.stop.writes(|| writer.packet(&record))?;
         }
         Ok(journeys.collect())
     }

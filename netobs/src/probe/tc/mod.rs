@@ -13,7 +13,6 @@ mod targets;
 mod tcx;
 
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use aya::Ebpf;
@@ -37,7 +36,6 @@ const TCX_DEVICES: usize = 12;
 #[derive(Clone, Debug, Default)]
 pub struct Undo {
     clsact: Arc<Mutex<Option<Clsact>>>,
-    detaching: Arc<AtomicBool>,
 }
 
 impl Undo {
@@ -46,16 +44,6 @@ impl Undo {
         if let Some(clsact) = self.clsact.lock().unwrap_or_else(PoisonError::into_inner).take() {
             clsact.detach();
         }
-    }
-
-    /// Whether the session is being detached right now.
-    pub fn is_detaching(&self) -> bool {
-        self.detaching.load(Ordering::Relaxed)
-    }
-
-    /// Says that detaching begins, or is over.
-    pub(super) fn set_detaching(&self, detaching: bool) {
-        self.detaching.store(detaching, Ordering::Relaxed);
     }
 
     fn keep(&self, clsact: Clsact) {
