@@ -7,7 +7,7 @@ use std::net::{SocketAddr, TcpStream};
 use netobs::netns::{Netns, in_netns};
 
 use super::common::{Lab, can_make_labs, run, skip};
-use super::records::Packet;
+use super::records::{Packet, Traced};
 use super::tracer::{PATIENCE, Tracer};
 
 /// The published port, as the world sees it.
@@ -24,6 +24,16 @@ fn get(lab: &Lab) -> String {
         stream.read_to_string(&mut answer).map(|_| answer)
     };
     in_netns(&Netns::open(&lab.netns("inet")).unwrap(), talk).unwrap().expect("an answer")
+}
+
+/// The connection of one `get` that was answered, as netobs saw it.
+fn traced_get(lab: &Lab) -> Traced {
+    let tracer = Tracer::attached(&["tcp port 80 or tcp port 8080"]);
+    let answer = get(lab);
+    let traced = tracer.interrupt();
+    assert!(answer.starts_with("HTTP/1"), "{answer}");
+    traced.nothing_lost();
+    traced
 }
 
 /// Counts TCP packets in c1, independently of netobs.
@@ -54,11 +64,7 @@ fn every_packet_of_a_published_connection_is_one_record() {
     }
     let lab = Lab::up();
     count_in_c1(&lab);
-    let tracer = Tracer::attached(&["tcp port 80 or tcp port 8080"]);
-    let answer = get(&lab);
-    let traced = tracer.interrupt();
-    assert!(answer.starts_with("HTTP/1"), "{answer}");
-    traced.nothing_lost();
+    let traced = traced_get(&lab);
     let packets = traced.of(&lab);
     let told: Vec<_> =
         packets.iter().map(|packet| (&packet.id, packet.ends(), &packet.info, packet.path(&lab))).collect();
@@ -103,11 +109,7 @@ fn a_retransmission_is_a_packet_of_its_own() {
     if ruled.status != 0 {
         return skip(test, &format!("nft has no numgen here: {}", ruled.stderr.lines().next().unwrap_or_default()));
     }
-    let tracer = Tracer::attached(&["tcp port 80 or tcp port 8080"]);
-    let answer = get(&lab);
-    let traced = tracer.interrupt();
-    assert!(answer.starts_with("HTTP/1"), "{answer}");
-    traced.nothing_lost();
+    let traced = traced_get(&lab);
     let packets = traced.of(&lab);
     let dropped: Vec<_> = packets.iter().filter(|packet| packet.outcome == "dropped").collect();
     let [dropped] = &dropped[..] else { panic!("not one drop: {packets:#?}") };
