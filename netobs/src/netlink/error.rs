@@ -1,6 +1,6 @@
 use std::io;
 
-/// What went wrong between us and rtnetlink.
+/// What went wrong between us and the kernel's netlink.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The socket could not be opened in the namespace.

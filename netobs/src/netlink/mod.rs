@@ -10,6 +10,7 @@ mod address;
 mod error;
 mod ifindex;
 mod link;
+pub(crate) mod message;
 mod nsid;
 mod request;
 mod route;

@@ -1,5 +1,10 @@
-use netlink_packet_core::{NLM_F_ACK, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload};
+use netlink_packet_core::{
+    NLM_F_ACK, NLM_F_REQUEST, NetlinkDeserializable, NetlinkHeader, NetlinkMessage, NetlinkPayload,
+};
 use netlink_packet_route::RouteNetlinkMessage;
+
+use super::message::Message;
+use super::{Error, Result};
 
 /// One change to be made, and what to call it should the kernel refuse.
 #[derive(Clone, Debug)]
@@ -33,4 +38,12 @@ pub(super) fn encode(message: RouteNetlinkMessage, flags: u16, sequence: u32, in
     if let Some(space) = into.get_mut(start..start + message.buffer_len()) {
         message.serialize(space);
     }
+}
+
+/// Reads a message of rtnetlink.
+pub(super) fn decode(what: &str, message: &Message<'_>) -> Result<RouteNetlinkMessage> {
+    let mut header = NetlinkHeader::default();
+    header.message_type = message.kind;
+    RouteNetlinkMessage::deserialize(&header, message.body())
+        .map_err(|error| Error::Decode { what: what.to_owned(), reason: error.to_string() })
 }

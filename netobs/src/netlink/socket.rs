@@ -1,25 +1,15 @@
 use std::io;
 use std::os::fd::AsRawFd;
 
-use netlink_packet_core::{NLM_F_DUMP, NLM_F_REQUEST, NetlinkDeserializable};
+use netlink_packet_core::{NLM_F_DUMP, NLM_F_REQUEST};
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_sys::{SocketAddr, protocols::NETLINK_ROUTE};
 
-use super::request::{Request, encode};
+use super::message::{DATAGRAM, Message, Messages, NLMSG_DONE, NLMSG_ERROR};
+use super::request::{Request, decode, encode};
 use super::{Error, Result};
 use crate::netns::{Netns, in_netns};
 
-// <linux/netlink.h>
-const NLMSG_HEADER: usize = 16;
-const NLMSG_ERROR: u16 = 2;
-const NLMSG_DONE: u16 = 3;
-const NLM_F_CAPPED: u16 = 0x100;
-const NLM_F_ACK_TLVS: u16 = 0x200;
-const NLM_F_DUMP_INTR: u16 = 0x10;
-const NLMSGERR_ATTR_MSG: u16 = 1;
-
-/// The kernel fills at most this much per datagram of a dump (`netlink_dump`: `NLMSG_GOODSIZE` up to 32 KiB).
-const DATAGRAM: usize = 64 * 1024;
 /// Changes per system call: the answers wait in the socket's receive buffer until the last one is made.
 const BATCH: usize = 64;
 /// A dump that raced a change says so and is read again; more often than this is no coincidence.
@@ -104,7 +94,7 @@ impl Socket {
             for message in Messages(&self.receive(what)?).filter(|message| message.sequence == self.sequence) {
                 match message.kind {
                     NLMSG_ERROR => message.answer(what)?,
-                    _ => return message.decode(what),
+                    _ => return decode(what, &message),
                 }
             }
         }
@@ -112,7 +102,7 @@ impl Socket {
 
     /// Lists all objects of a kind. Several attempts are made to get a list that no change fell into.
     pub(super) fn dump(&mut self, what: &str, question: &RouteNetlinkMessage) -> Result<Vec<RouteNetlinkMessage>> {
-        self.dump_as(what, question, |message| message.decode(what))
+        self.dump_as(what, question, |message| decode(what, message))
     }
 
     /// Lists all objects of a kind as the kernel wrote them, headers left out: for kinds whose attributes depend on
@@ -150,7 +140,7 @@ impl Socket {
         let mut steady = true;
         loop {
             for message in Messages(&self.receive(what)?).filter(|message| message.sequence == self.sequence) {
-                steady &= message.flags & NLM_F_DUMP_INTR == 0;
+                steady &= !message.interrupted();
                 match message.kind {
                     NLMSG_DONE => return Ok(steady.then_some(found)),
                     NLMSG_ERROR => message.answer(what)?,
@@ -183,80 +173,4 @@ impl AsRawFd for Socket {
     fn as_raw_fd(&self) -> std::os::fd::RawFd {
         self.inner.as_raw_fd()
     }
-}
-
-/// One `struct nlmsghdr` and what follows it.
-struct Message<'a> {
-    kind: u16,
-    flags: u16,
-    sequence: u32,
-    whole: &'a [u8],
-}
-
-impl Message<'_> {
-    fn body(&self) -> &[u8] {
-        self.whole.get(NLMSG_HEADER..).unwrap_or_default()
-    }
-
-    /// Reads a `struct nlmsgerr`: zero is an acknowledgement.
-    fn answer(&self, what: &str) -> Result<()> {
-        let code = word(self.body(), 0).map(u32::cast_signed).ok_or_else(|| short(what))?;
-        if code == 0 {
-            return Ok(());
-        }
-        let source = io::Error::from_raw_os_error(code.wrapping_neg());
-        Err(Error::Refused { what: what.to_owned(), source, hint: self.hint() })
-    }
-
-    /// The sentence in the extended acknowledgement. It follows the copy of the request, of which only the header is
-    /// there when the answer is capped.
-    fn hint(&self) -> Option<String> {
-        if self.flags & NLM_F_ACK_TLVS == 0 {
-            return None;
-        }
-        let copied = if self.flags & NLM_F_CAPPED != 0 { NLMSG_HEADER } else { word(self.body(), 4)? as usize };
-        let mut rest = self.body().get(4 + copied..)?;
-        while let (Some(length), Some(kind)) = (half(rest, 0), half(rest, 2)) {
-            if kind == NLMSGERR_ATTR_MSG {
-                let text = rest.get(4..usize::from(length))?;
-                return Some(String::from_utf8_lossy(text).trim_end_matches('\0').to_owned());
-            }
-            rest = rest.get(usize::from(length).max(4).next_multiple_of(4)..)?;
-        }
-        None
-    }
-
-    fn decode(&self, what: &str) -> Result<RouteNetlinkMessage> {
-        let mut header = netlink_packet_core::NetlinkHeader::default();
-        header.message_type = self.kind;
-        RouteNetlinkMessage::deserialize(&header, self.body())
-            .map_err(|error| Error::Decode { what: what.to_owned(), reason: error.to_string() })
-    }
-}
-
-/// The messages of one datagram.
-struct Messages<'a>(&'a [u8]);
-
-impl<'a> Iterator for Messages<'a> {
-    type Item = Message<'a>;
-
-    fn next(&mut self) -> Option<Message<'a>> {
-        let length = word(self.0, 0)? as usize;
-        let whole = self.0.get(..length).filter(|whole| whole.len() >= NLMSG_HEADER)?;
-        let message = Message { kind: half(whole, 4)?, flags: half(whole, 6)?, sequence: word(whole, 8)?, whole };
-        self.0 = self.0.get(length.next_multiple_of(4)..).unwrap_or_default();
-        Some(message)
-    }
-}
-
-fn word(bytes: &[u8], at: usize) -> Option<u32> {
-    Some(u32::from_ne_bytes(*bytes.get(at..)?.first_chunk()?))
-}
-
-fn half(bytes: &[u8], at: usize) -> Option<u16> {
-    Some(u16::from_ne_bytes(*bytes.get(at..)?.first_chunk()?))
-}
-
-fn short(what: &str) -> Error {
-    Error::Decode { what: what.to_owned(), reason: "it is too short".to_owned() }
 }

@@ -8,6 +8,7 @@ use netlink_packet_core::{DefaultNla, NLM_F_CREATE, NLM_F_EXCL};
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::tc::{TcAttribute, TcHandle, TcMessage};
 
+use super::message::{attribute, word};
 use super::{Ifindex, Request, Result, Socket};
 
 // <linux/rtnetlink.h>, <linux/pkt_cls.h>
@@ -19,8 +20,6 @@ const TCA_BPF_NAME: u16 = 7;
 const TCA_BPF_FLAGS: u16 = 8;
 const TCA_BPF_FLAG_ACT_DIRECT: u32 = 1;
 const NLA_F_NESTED: u16 = 0x8000;
-/// Both flags of an attribute's type: nested, and in network order.
-const NLA_TYPE_FLAGS: u16 = 0xc000;
 /// `struct tcmsg`
 const HEADER: usize = 20;
 const ETH_P_ALL: u16 = 0x0003;
@@ -192,29 +191,10 @@ fn push(into: &mut Vec<u8>, kind: u16, value: &[u8]) {
     into.resize(into.len().next_multiple_of(4), 0);
 }
 
-/// The value of the first attribute of this kind.
-fn attribute(mut attributes: &[u8], wanted: u16) -> Option<&[u8]> {
-    loop {
-        let length = usize::from(half(attributes, 0)?);
-        if half(attributes, 2)? & !NLA_TYPE_FLAGS == wanted {
-            return attributes.get(4..length);
-        }
-        attributes = attributes.get(length.max(4).next_multiple_of(4)..)?;
-    }
-}
-
 fn text(body: &[u8], wanted: u16) -> Option<String> {
     attribute(body.get(HEADER..)?, wanted).map(string)
 }
 
 fn string(value: &[u8]) -> String {
     String::from_utf8_lossy(value).trim_end_matches('\0').to_owned()
-}
-
-fn word(bytes: &[u8], at: usize) -> Option<u32> {
-    Some(u32::from_ne_bytes(*bytes.get(at..)?.first_chunk()?))
-}
-
-fn half(bytes: &[u8], at: usize) -> Option<u16> {
-    Some(u16::from_ne_bytes(*bytes.get(at..)?.first_chunk()?))
 }
