@@ -3,8 +3,11 @@
 use std::net::IpAddr;
 
 use etherparse::{
-    EtherType, Icmpv4Slice, Icmpv6Slice, IpNumber, LaxNetSlice, LaxSlicedPacket, TcpSlice, TransportSlice, UdpSlice,
+    EtherType, Icmpv4Slice, Icmpv6Slice, IpNumber, LaxNetSlice, LaxSlicedPacket, TcpOptionElement, TcpSlice,
+    TransportSlice, UdpSlice,
 };
+
+use super::nested::Nested;
 
 /// What the packet is, by the name pcap-filter has for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -64,6 +67,8 @@ pub struct TcpSegment {
     pub ack: u32,
     /// FIN, SYN, RST, PSH, ACK, URG from the lowest bit on.
     pub flags: u8,
+    /// Of a SYN: the largest segment that its sender wants to receive, in bytes without headers.
+    pub mss: Option<u16>,
 }
 
 /// What a person wants to see of the protocol beyond addresses and ports.
@@ -101,11 +106,12 @@ pub struct Headers {
 }
 
 impl Headers {
-    /// Reads headers from `bytes`, the start of a packet, which may be cut short anywhere.
+    /// Reads headers from `bytes`, the start of a packet, which may be cut short anywhere, and those of the packet inside
+    /// if there is one.
     ///
     /// `ethernet` says whether an Ethernet header comes first; otherwise `ether_type` is what the kernel holds the
     /// packet for (`skb->protocol`).
-    pub fn parse(bytes: &[u8], ethernet: bool, ether_type: u16) -> Self {
+    pub fn parse(bytes: &[u8], ethernet: bool, ether_type: u16) -> (Self, Option<Nested>) {
         let sliced = if ethernet {
             LaxSlicedPacket::from_ethernet(bytes).ok()
         } else {
@@ -116,23 +122,29 @@ impl Headers {
             tuple: Tuple { src: None, dst: None, sport: None, dport: None },
             detail: Detail::None,
         };
-        let Some(sliced) = sliced else { return nothing };
-        let (proto, src, dst) = match &sliced.net {
-            Some(LaxNetSlice::Ipv4(ip)) => (
+        match sliced.as_ref().and_then(|sliced| Some((sliced, Self::of(sliced)?))) {
+            Some((sliced, headers)) => (headers, Nested::find(sliced)),
+            None => (nothing, None),
+        }
+    }
+
+    /// The headers of a packet that is cut into slices already; `None` without addresses.
+    pub(super) fn of(sliced: &LaxSlicedPacket<'_>) -> Option<Self> {
+        let (proto, src, dst) = match sliced.net.as_ref()? {
+            LaxNetSlice::Ipv4(ip) => (
                 ip.payload_ip_number().0,
                 IpAddr::V4(ip.header().source_addr()),
                 IpAddr::V4(ip.header().destination_addr()),
             ),
-            Some(LaxNetSlice::Ipv6(ip)) => (
+            LaxNetSlice::Ipv6(ip) => (
                 ip.payload().ip_number.0,
                 IpAddr::V6(ip.header().source_addr()),
                 IpAddr::V6(ip.header().destination_addr()),
             ),
-            Some(LaxNetSlice::Arp(arp)) => return Self::of_arp(arp),
-            None => return nothing,
+            LaxNetSlice::Arp(arp) => return Some(Self::of_arp(arp)),
         };
         let (sport, dport, detail) = transport(sliced.transport.as_ref());
-        Self {
+        Some(Self {
             proto: match IpNumber(proto) {
                 IpNumber::ICMP => Proto::Icmp,
                 IpNumber::IPV6_ICMP => Proto::Icmp6,
@@ -142,7 +154,7 @@ impl Headers {
             },
             tuple: Tuple { src: Some(src), dst: Some(dst), sport, dport },
             detail,
-        }
+        })
     }
 
     fn of_arp(arp: &etherparse::ArpPacketSlice<'_>) -> Self {
@@ -185,6 +197,15 @@ fn of_tcp(tcp: &TcpSlice<'_>) -> Detail {
             | bit(tcp.psh(), 3)
             | bit(tcp.ack(), 4)
             | bit(tcp.urg(), 5),
+        mss: if tcp.syn() { mss(tcp) } else { None },
+    })
+}
+
+/// RFC 9293: only a SYN has this option. One that cannot be read ends the list.
+fn mss(tcp: &TcpSlice<'_>) -> Option<u16> {
+    tcp.options_iterator().map_while(Result::ok).find_map(|option| match option {
+        TcpOptionElement::MaximumSegmentSize(size) => Some(size),
+        _ => None,
     })
 }
 
@@ -211,6 +232,8 @@ mod tests {
         let builder = PacketBuilder::ethernet2([2; 6], [4; 6])
             .ipv4([10, 40, 0, 2], [10, 40, 0, 3], 64)
             .tcp(4000, 80, 7, 1000)
+            .options(&[TcpOptionElement::Noop, TcpOptionElement::MaximumSegmentSize(1460)])
+            .unwrap()
             .syn();
         let mut bytes = Vec::new();
         builder.write(&mut bytes, &[0; 20]).unwrap();
@@ -220,20 +243,22 @@ mod tests {
     #[test]
     fn reads_a_tcp_segment_with_and_without_its_ethernet_header() {
         let bytes = tcp_syn();
-        let whole = Headers::parse(&bytes, true, 0x0800);
+        let (whole, nested) = Headers::parse(&bytes, true, 0x0800);
         assert_eq!(whole.proto, Proto::Tcp);
         assert_eq!((whole.tuple.sport, whole.tuple.dport), (Some(4000), Some(80)));
-        assert_eq!(whole.detail, Detail::Tcp(TcpSegment { seq: 7, ack: 0, flags: 2 }));
-        assert_eq!(whole, Headers::parse(&bytes[14..], false, 0x0800));
+        assert_eq!(whole.detail, Detail::Tcp(TcpSegment { seq: 7, ack: 0, flags: 2, mss: Some(1460) }));
+        assert_eq!((whole, None), Headers::parse(&bytes[14..], false, 0x0800));
+        assert_eq!(nested, None);
     }
 
     #[test]
     fn a_packet_cut_short_anywhere_gives_what_is_there_and_no_more() {
         let bytes = tcp_syn();
         for end in 0..bytes.len() {
-            let headers = Headers::parse(&bytes[..end], true, 0x0800);
+            let (headers, _) = Headers::parse(&bytes[..end], true, 0x0800);
             assert_eq!(headers.tuple.src.is_some(), end >= 34, "{end} bytes: {headers:?}");
-            assert_eq!(headers.tuple.sport.is_some(), end >= 54, "{end} bytes: {headers:?}");
+            // With its options the TCP header is 28 bytes long.
+            assert_eq!(headers.tuple.sport.is_some(), end >= 62, "{end} bytes: {headers:?}");
         }
     }
 

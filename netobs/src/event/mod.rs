@@ -3,9 +3,11 @@
 mod conntrack;
 mod header;
 mod ids;
+mod nested;
 mod record;
 
 pub use conntrack::{Conntrack, ConntrackLayout, Direction, State};
 pub use header::{Detail, Headers, Proto, TcpSegment, Tuple};
 pub use ids::{DeviceName, DropReason, PacketId};
-pub use record::{Event, Origin, decode};
+pub use nested::{Nested, Wrapper};
+pub use record::{Captured, Event, Origin, decode};

@@ -5,6 +5,7 @@ use netobs_ebpf::{HEADER_BYTES, Hook, flags};
 use super::conntrack::{Conntrack, ConntrackLayout};
 use super::header::Headers;
 use super::ids::{DeviceName, DropReason, PacketId};
+use super::nested::Nested;
 use crate::netlink::Ifindex;
 use crate::netns::NetnsInode;
 
@@ -17,6 +18,17 @@ pub enum Origin {
     Clone(PacketId),
     /// TCP sent the data of an earlier packet again.
     Retransmission(PacketId),
+}
+
+/// The first bytes of a packet, for what [`Headers`] leaves out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Captured {
+    /// The bytes, at most [`HEADER_BYTES`].
+    pub bytes: Box<[u8]>,
+    /// They begin with the Ethernet header; otherwise with the network header.
+    pub ethernet: bool,
+    /// `skb->protocol`.
+    pub ether_type: u16,
 }
 
 /// One packet at one hook.
@@ -40,6 +52,10 @@ pub struct Event {
     pub length: u32,
     /// What it is and where it goes.
     pub headers: Headers,
+    /// The packet inside, in a tunnel or quoted by an ICMP error.
+    pub nested: Option<Box<Nested>>,
+    /// The packet's own bytes, at `kfree_skb`.
+    pub captured: Option<Box<Captured>>,
     /// The conntrack entry it carries.
     pub conntrack: Option<Conntrack>,
     /// Why the kernel dropped it, at `kfree_skb`.
@@ -70,6 +86,8 @@ pub fn decode(bytes: &[u8], layout: Option<&ConntrackLayout>) -> Option<Event> {
     });
     let header: [u8; HEADER_BYTES] = bytes_of(&record.header);
     let header = header.get(..usize::from(record.captured)).unwrap_or(&header);
+    let ethernet = has(flags::ETHERNET);
+    let (headers, nested) = Headers::parse(header, ethernet, record.protocol);
     Some(Event {
         time: record.time,
         packet: PacketId(record.packet),
@@ -79,7 +97,10 @@ pub fn decode(bytes: &[u8], layout: Option<&ConntrackLayout>) -> Option<Event> {
         ifindex: (record.ifindex != 0).then_some(Ifindex(record.ifindex)),
         device: (record.device != [0; 2]).then(|| DeviceName(bytes_of(&record.device))),
         length: record.length,
-        headers: Headers::parse(header, has(flags::ETHERNET), record.protocol),
+        headers,
+        nested: nested.map(Box::new),
+        captured: (hook == Hook::KfreeSkb)
+            .then(|| Box::new(Captured { bytes: header.into(), ethernet, ether_type: record.protocol })),
         conntrack: layout.filter(|_| has(flags::CONNTRACK)).map(|l| Conntrack::decode(&record.conntrack, l)),
         reason: (hook == Hook::KfreeSkb).then_some(DropReason(record.reason)),
         location: (record.location != 0).then_some(record.location),

@@ -10,7 +10,7 @@ pub use nat::{Rewrite, RewriteKind};
 pub use outcome::{Ending, Outcome, judge};
 pub use tracker::Tracker;
 
-use crate::event::{Conntrack, DeviceName, DropReason, Headers, Origin, PacketId};
+use crate::event::{Captured, Conntrack, DeviceName, DropReason, Headers, Nested, Origin, PacketId};
 use crate::netlink::Ifindex;
 use crate::netns::NetnsInode;
 
@@ -31,6 +31,8 @@ pub struct Hop {
     pub length: u32,
     /// Addresses and ports as they were here.
     pub headers: Headers,
+    /// The packet inside, in a tunnel or quoted by an ICMP error.
+    pub nested: Option<Box<Nested>>,
     /// The conntrack entry it carried here.
     pub conntrack: Option<Box<Conntrack>>,
 }
@@ -48,6 +50,16 @@ pub struct Drop {
     pub netns: Option<NetnsInode>,
     /// The packet's device.
     pub device: Option<DeviceName>,
+    /// The device's index in that namespace.
+    pub ifindex: Option<Ifindex>,
+    /// Bytes, Ethernet header included where there is one.
+    pub length: u32,
+    /// Addresses and ports as they were when it died.
+    pub headers: Headers,
+    /// Its first bytes.
+    pub captured: Option<Box<Captured>>,
+    /// Whether it carried a conntrack entry.
+    pub tracked: bool,
     /// Address family of the socket that owned it.
     pub family: Option<u16>,
 }
@@ -65,6 +77,8 @@ pub struct Journey {
     pub length: u32,
     /// What it was when first seen.
     pub headers: Headers,
+    /// The packet inside, in a tunnel or quoted by an ICMP error.
+    pub nested: Option<Box<Nested>>,
     /// Where it was seen, in order.
     pub hops: Vec<Hop>,
     /// What NAT made of it, in order.

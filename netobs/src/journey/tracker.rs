@@ -140,6 +140,7 @@ impl Journey {
             started: event.time,
             length: event.length,
             headers: event.headers,
+            nested: event.nested.clone(),
             hops: Vec::with_capacity(10),
             rewrites: Vec::new(),
             copies: 0,
@@ -183,6 +184,7 @@ impl Journey {
             device: event.device,
             length: event.length,
             headers: event.headers,
+            nested: event.nested.clone(),
             conntrack: event.conntrack.map(Box::new),
         };
         if let Some(earlier) = self.hops.last() {
@@ -200,6 +202,11 @@ impl Drop {
             location: event.location,
             netns: event.netns,
             device: event.device,
+            ifindex: event.ifindex,
+            length: event.length,
+            headers: event.headers,
+            captured: event.captured.clone(),
+            tracked: event.conntrack.is_some(),
             family: event.family,
         }
     }

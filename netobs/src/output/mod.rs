@@ -10,6 +10,8 @@ mod writer;
 pub use escape::{printable, shortened};
 pub use format::Format;
 pub use record::{CapabilitiesRecord, LostRecord, OutcomeCounts, ProbeRecord, SummaryRecord};
-pub use record::{ConntrackRecord, DropRecord, EndRecord, HopRecord, NatRecord, PacketRecord, TupleRecord};
+pub use record::{
+    ConntrackRecord, DropRecord, EndRecord, HopRecord, MssRecord, NatRecord, PacketRecord, SmallestMtu, TupleRecord,
+};
 pub use style::Style;
 pub use writer::{Closed, Writer};

@@ -53,6 +53,8 @@ pub struct HopRecord {
     pub length: u32,
     /// Addresses and ports here.
     pub tuple: TupleRecord,
+    /// Addresses and ports of the packet inside, where this one is a VXLAN tunnel's.
+    pub inner: Option<TupleRecord>,
     /// The conntrack entry carried here.
     pub ct: Option<ConntrackRecord>,
 }
@@ -72,6 +74,34 @@ pub struct NatRecord {
     pub after: TupleRecord,
     /// Index of the first hop with the new tuple.
     pub before_hop: usize,
+}
+
+/// The smallest MTU on a packet's way.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct SmallestMtu {
+    /// In bytes, from the IP header on.
+    pub bytes: u32,
+    /// The device's namespace.
+    pub netns: Option<String>,
+    /// The device.
+    pub device: Option<String>,
+}
+
+/// The segment size that a SYN asked for: how large a segment its sender wants to receive.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct MssRecord {
+    /// In bytes without headers, as first seen.
+    pub offered: u16,
+    /// What somebody made of it on the way.
+    pub clamped_to: Option<u16>,
+    /// Index of the first hop with the changed size.
+    pub hop: Option<usize>,
+    /// Whether such segments fit every device that the SYN passed; `null` if the MTU of one is not known.
+    pub fits: Option<bool>,
+    /// The largest size that fits the smallest MTU known.
+    pub would_fit: Option<u16>,
+    /// Of the devices that the SYN passed, by the MTU they have now.
+    pub smallest_mtu: Option<SmallestMtu>,
 }
 
 /// Why a packet was dropped.
@@ -133,6 +163,8 @@ pub struct PacketRecord {
     pub proto: String,
     /// A few words on it: TCP flags, an echo's sequence number.
     pub info: Option<String>,
+    /// Of a SYN: the segment size it asked for.
+    pub mss: Option<MssRecord>,
     /// Bytes when first seen.
     pub length: u32,
     /// Addresses and ports when first seen.

@@ -3,7 +3,8 @@
 use std::io::{self, Write};
 
 use super::record::{
-    CapabilitiesRecord, DropRecord, HopRecord, NatRecord, OutcomeCounts, PacketRecord, SummaryRecord, TupleRecord,
+    CapabilitiesRecord, DropRecord, HopRecord, MssRecord, NatRecord, OutcomeCounts, PacketRecord, SummaryRecord,
+    TupleRecord,
 };
 use super::{Style, printable, shortened};
 
@@ -24,10 +25,19 @@ pub(super) fn packet(out: &mut impl Write, packet: &PacketRecord, style: Style) 
     let device_width = width(packet.hops.iter().map(|hop| device_of(hop).chars().count()));
     let hook_width = width(packet.hops.iter().map(|hop| hop.hook.len()));
     let mut state = None;
+    let mut inner = None;
     for (index, hop) in packet.hops.iter().enumerate() {
         for nat in packet.nat.iter().filter(|nat| nat.before_hop == index) {
             writeln!(out, "{INDENT}{}", style.change(&rewrite(nat)))?;
         }
+        if let Some((offered, clamped)) = packet.mss.as_ref().filter(|mss| mss.hop == Some(index)).and_then(clamping) {
+            writeln!(out, "{INDENT}{}", style.change(&format!("mss {offered} ⇒ {clamped}")))?;
+        }
+        if hop.inner.is_some() && hop.inner != inner {
+            let carried = hop.inner.as_ref().map(path).unwrap_or_default();
+            writeln!(out, "{INDENT}{}", style.faint(&format!("carries {carried}")))?;
+        }
+        inner.clone_from(&hop.inner);
         let now = hop.ct.as_ref().and_then(|ct| ct.state);
         let note =
             if now.is_some() && now != state { format!("  ct {}", now.unwrap_or_default()) } else { String::new() };
@@ -41,8 +51,27 @@ pub(super) fn packet(out: &mut impl Write, packet: &PacketRecord, style: Style) 
         );
         writeln!(out, "{}{}", if note.is_empty() { line.trim_end() } else { &line }, style.faint(&note))?;
     }
+    if let Some(line) = packet.mss.as_ref().and_then(too_large) {
+        for line in wrap(&line, WIDTH - INDENT.len()) {
+            writeln!(out, "{INDENT}{}", style.change(&line))?;
+        }
+    }
     ending(out, packet, style)?;
     writeln!(out)
+}
+
+fn clamping(mss: &MssRecord) -> Option<(u16, u16)> {
+    Some((mss.offered, mss.clamped_to?))
+}
+
+/// What to know before the first full segment is lost.
+fn too_large(mss: &MssRecord) -> Option<String> {
+    let smallest = mss.smallest_mtu.as_ref().filter(|_| mss.fits == Some(false))?;
+    let device = printable(smallest.device.as_deref()?);
+    let place = smallest.netns.as_ref().map(|netns| format!(" in {}", printable(netns))).unwrap_or_default();
+    let asked = mss.clamped_to.unwrap_or(mss.offered);
+    let fitting = mss.would_fit.map(|size| format!("; {size} would fit")).unwrap_or_default();
+    Some(format!("mss {asked} is too large for {device}{place}, whose MTU is {}{fitting}", smallest.bytes))
 }
 
 /// `12:00:00.123456 icmp 10.40.0.2 → 10.40.0.3, echo request seq 1, 98 bytes  [1.0.6]`

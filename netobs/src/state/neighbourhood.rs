@@ -15,6 +15,7 @@ const FRESH: Duration = Duration::from_millis(500);
 struct Inside {
     addresses: HashSet<IpAddr>,
     hardware: HashSet<Ifindex>,
+    mtus: HashMap<Ifindex, u32>,
 }
 
 /// What is inside each namespace, read over rtnetlink and remembered for a moment.
@@ -42,6 +43,11 @@ impl Neighbourhood {
         self.inside(namespaces, netns).map(|inside| inside.hardware.contains(&device))
     }
 
+    /// A device's MTU in bytes.
+    pub fn mtu(&mut self, namespaces: &mut Namespaces, netns: NetnsInode, device: Ifindex) -> Option<u32> {
+        self.inside(namespaces, netns).and_then(|inside| inside.mtus.get(&device).copied())
+    }
+
     fn inside(&mut self, namespaces: &mut Namespaces, netns: NetnsInode) -> Option<&Inside> {
         let stale = self.read.get(&netns).is_none_or(|(read, _)| read.elapsed() > FRESH);
         if stale {
@@ -54,12 +60,9 @@ impl Neighbourhood {
 fn look(namespaces: &mut Namespaces, netns: NetnsInode) -> Option<Inside> {
     let mut socket = Socket::open_in(&namespaces.open(netns)?).ok()?;
     let addresses = socket.addresses().ok()?.into_iter().map(|address| address.address).collect();
-    let hardware = socket
-        .links()
-        .ok()?
-        .into_iter()
-        .filter(|link| link.kind.is_none() && !link.loopback)
-        .map(|link| link.ifindex)
-        .collect();
-    Some(Inside { addresses, hardware })
+    let links = socket.links().ok()?;
+    let mtus = links.iter().map(|link| (link.ifindex, link.mtu)).collect();
+    let hardware =
+        links.into_iter().filter(|link| link.kind.is_none() && !link.loopback).map(|link| link.ifindex).collect();
+    Some(Inside { addresses, hardware, mtus })
 }

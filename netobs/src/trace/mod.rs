@@ -1,5 +1,7 @@
 //! One trace, from attaching to the summary.
 
+mod info;
+mod mss;
 mod narrate;
 mod run;
 mod time;

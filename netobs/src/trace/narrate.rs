@@ -2,8 +2,10 @@
 
 use std::collections::HashSet;
 
+use super::info::info;
+use super::mss::mss;
 use super::time::WallClock;
-use crate::event::{Conntrack, Detail, Direction, Origin, Proto, Tuple};
+use crate::event::{Conntrack, Detail, Direction, Origin, Proto, Tuple, Wrapper};
 use crate::explain;
 use crate::journey::{self, Drop, Ending, Hop, Journey, Outcome, RewriteKind};
 use crate::netns::NetnsInode;
@@ -11,9 +13,6 @@ use crate::output::{ConntrackRecord, DropRecord, EndRecord, HopRecord, NatRecord
 use crate::probe::{HookRow, Kernel};
 use crate::state::{Namespaces, Neighbourhood};
 use crate::symbols::Symbols;
-
-/// Flags of a TCP header in the order of their bits, as tcpdump writes them.
-const TCP_FLAGS: [(u8, &str); 6] = [(2, "SYN"), (1, "FIN"), (4, "RST"), (8, "PSH"), (16, "ACK"), (32, "URG")];
 
 const AF_INET: u16 = libc::AF_INET as u16;
 const AF_INET6: u16 = libc::AF_INET6 as u16;
@@ -52,25 +51,30 @@ impl<'k> Narrator<'k> {
         self.lost_events = true;
     }
 
-    /// Judges a journey and names everything in it.
-    pub fn tell(&mut self, journey: &Journey) -> (PacketRecord, Outcome) {
+    /// Judges how a journey ended.
+    pub fn judge(&mut self, journey: &Journey) -> Outcome {
         self.remember_published(journey);
-        let outcome = journey::judge(journey, self);
+        journey::judge(journey, self)
+    }
+
+    /// Names everything in a journey that ended so.
+    pub fn tell(&mut self, journey: &Journey, outcome: Outcome) -> PacketRecord {
         let (parent, relation) = match journey.origin {
             Origin::Matched => (None, None),
             Origin::Clone(parent) => (Some(parent.to_string()), Some("clone")),
             Origin::Retransmission(parent) => (Some(parent.to_string()), Some("retransmission")),
         };
-        let record = PacketRecord {
+        PacketRecord {
             kind: "packet",
             id: journey.packet.to_string(),
             parent,
             relation,
             time: self.clock.rfc3339(journey.started).unwrap_or_default(),
             proto: journey.headers.proto.name(),
-            info: info(journey.headers.detail, journey.headers.proto),
+            info: info(&journey.headers, journey.nested.as_deref()),
             length: journey.length,
             tuple: tuple(journey.headers.tuple),
+            mss: mss(journey, self),
             hops: journey.hops.iter().map(|hop| self.hop(hop, journey.started)).collect(),
             nat: self.rewrites(journey),
             outcome: outcome.name(),
@@ -79,8 +83,7 @@ impl<'k> Narrator<'k> {
                 _ => None,
             },
             end: self.end(journey),
-        };
-        (record, outcome)
+        }
     }
 
     fn hop(&mut self, hop: &Hop, started: u64) -> HopRecord {
@@ -93,6 +96,10 @@ impl<'k> Narrator<'k> {
             hook: HookRow::of(hop.hook).name,
             length: hop.length,
             tuple: tuple(hop.headers.tuple),
+            inner: hop.nested.as_ref().and_then(|nested| match nested.wrapper {
+                Wrapper::Vxlan { .. } => Some(tuple(nested.headers.tuple)),
+                Wrapper::IcmpError { .. } => None,
+            }),
             ct: hop.conntrack.as_deref().map(conntrack),
         }
     }
@@ -156,7 +163,12 @@ impl<'k> Narrator<'k> {
         Some(EndRecord { offset_ns: time.saturating_sub(journey.started), function, netns })
     }
 
-    fn netns(&mut self, inode: Option<NetnsInode>) -> Option<String> {
+    /// The MTU that a hop's device has now.
+    pub(super) fn mtu(&mut self, hop: &Hop) -> Option<u32> {
+        self.neighbourhood.mtu(&mut self.namespaces, hop.netns?, hop.ifindex?)
+    }
+
+    pub(super) fn netns(&mut self, inode: Option<NetnsInode>) -> Option<String> {
         self.namespaces.name(inode?).map(str::to_owned)
     }
 
@@ -233,37 +245,6 @@ fn conntrack(entry: &Conntrack) -> ConntrackRecord {
         reply: entry.reply.map(tuple),
         zone: entry.zone,
         mark: entry.mark,
-    }
-}
-
-fn info(detail: Detail, proto: Proto) -> Option<String> {
-    match detail {
-        Detail::None => None,
-        Detail::Arp { operation: 1 } => Some("who has the second, tell the first".into()),
-        Detail::Arp { operation: 2 } => Some("the first is here".into()),
-        Detail::Arp { operation } => Some(format!("operation {operation}")),
-        Detail::Tcp(segment) => {
-            let names: Vec<_> =
-                TCP_FLAGS.iter().filter(|(bit, _)| segment.flags & bit != 0).map(|(_, name)| *name).collect();
-            Some(format!("{} seq {}", if names.is_empty() { "no flags".into() } else { names.join("+") }, segment.seq))
-        }
-        Detail::Icmp { kind, code, echo } => Some(match (proto, kind, echo) {
-            (_, 8 | 128, Some((id, seq))) => format!("echo request id {id} seq {seq}"),
-            (_, 0 | 129, Some((id, seq))) => format!("echo reply id {id} seq {seq}"),
-            (Proto::Icmp, 3, _) if code == 4 => "fragmentation needed".into(),
-            (Proto::Icmp, 3, _) => format!("destination unreachable, code {code}"),
-            (Proto::Icmp, 5, _) => "redirect".into(),
-            (Proto::Icmp, 11, _) => "time exceeded".into(),
-            (Proto::Icmp6, 1, _) => format!("destination unreachable, code {code}"),
-            (Proto::Icmp6, 2, _) => "packet too big".into(),
-            (Proto::Icmp6, 3, _) => "time exceeded".into(),
-            (Proto::Icmp6, 133, _) => "router solicitation".into(),
-            (Proto::Icmp6, 134, _) => "router advertisement".into(),
-            (Proto::Icmp6, 135, _) => "neighbour solicitation".into(),
-            (Proto::Icmp6, 136, _) => "neighbour advertisement".into(),
-            (Proto::Icmp6, 143, _) => "multicast listener report".into(),
-            _ => format!("type {kind} code {code}"),
-        }),
     }
 }
 

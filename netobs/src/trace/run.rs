@@ -208,10 +208,11 @@ impl<'k> Trace<'k> {
         while !hurry() && !self.is_enough() {
             let Some(journey) = journeys.next() else { break };
             self.stop.beat();
-            let (record, outcome) = self.narrator.tell(&journey);
+            let outcome = self.narrator.judge(&journey);
             if self.limits.drops_only && outcome != Outcome::Dropped {
                 continue;
             }
+            let record = self.narrator.tell(&journey, outcome);
             self.printed += 1;
             let counts = &mut self.outcomes;
             *match outcome {

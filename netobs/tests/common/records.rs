@@ -1,4 +1,5 @@
 //! The contract's records, as a script would read them.
+#![allow(dead_code, reason = "each test binary uses its own part")]
 
 use std::fmt;
 

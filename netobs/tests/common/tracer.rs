@@ -1,4 +1,5 @@
 //! `netobs trace` under test: started, watched, ended, and its JSON read.
+#![allow(dead_code, reason = "each test binary uses its own part")]
 
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Command, ExitStatus, Stdio};
