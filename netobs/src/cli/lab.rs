@@ -10,7 +10,7 @@ use nix::unistd::geteuid;
 use serde_json::json;
 
 use super::print::{print, print_record};
-use crate::lab::{self, Error, LabName, LabStatus, State, default_topology, graph};
+use crate::lab::{self, Builtin, Error, LabName, LabStatus, State, default_topology, graph};
 use crate::output::Format;
 use crate::probe::tc;
 use crate::refusal::Refusal;
@@ -27,7 +27,7 @@ pub(super) struct Arguments {
 enum Command {
     /// Builds a lab; does nothing if it is up.
     Up {
-        /// What to build.
+        /// What to build: one that `netobs lab topologies` lists, or a topology file.
         #[arg(default_value = "default")]
         topology: String,
         /// What to call it: its namespaces are NAME-NODE.
@@ -67,6 +67,18 @@ enum Command {
         #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
         command: Vec<OsString>,
     },
+    /// Lists the topologies that need no file.
+    Topologies {
+        /// How to print them; `json` includes each one's file.
+        #[arg(long, value_enum, default_value_t)]
+        format: Format,
+    },
+    /// Prints the JSON schema of topology files (or one of the built-in files, to start from).
+    Schema {
+        /// Print this built-in topology's file instead.
+        #[arg(long, value_name = "TOPOLOGY")]
+        file: Option<String>,
+    },
     /// Draws a lab's network; the default one's if no such lab is up.
     Graph {
         /// Which lab.
@@ -94,23 +106,33 @@ enum Picture {
 /// Runs a `lab` subcommand.
 pub(super) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let done = match arguments.command {
-        Command::Up { topology, name, format } => up(&topology, &name, format),
+        Command::Up { topology, name, format } => return up(&topology, &name, format),
         Command::Down { lab, all, format } => down(&lab, all, format),
         Command::Status { format } => status(format),
         Command::Exec { node, name, command } => return exec(&node, name.as_deref(), &command),
+        Command::Topologies { format } => topologies(format),
+        Command::Schema { file } => schema(file.as_deref()),
         Command::Graph { name, format } => draw(&name, format),
     };
     done.map(|()| ExitCode::SUCCESS)
 }
 
-fn up(topology: &str, name: &str, format: Format) -> anyhow::Result<()> {
+fn up(topology: &str, name: &str, format: Format) -> anyhow::Result<ExitCode> {
     let lab = lab_name(name)?;
-    if topology != "default" {
-        let message = format!("there is no topology `{topology}`; the only one so far is `default`");
-        return Err(Refusal::Usage(message).into());
-    }
+    let topology = match lab::find_topology(topology) {
+        Ok(topology) => topology,
+        Err(mistakes) => {
+            mistakes.to_string().lines().for_each(|line| eprintln!("netobs: {line}"));
+            return Ok(ExitCode::from(2));
+        }
+    };
     root("building a lab")?;
-    let built = lab::up(&lab, default_topology()).map_err(refused)?;
+    let built = lab::up(&lab, topology).map_err(refused)?;
+    tell_built(name, &built, format).map(|()| ExitCode::SUCCESS)
+}
+
+fn tell_built(name: &str, built: &lab::Built, format: Format) -> anyhow::Result<()> {
+    let lab = &built.state.lab;
     let seconds = seconds(built.took);
     if format == Format::Json {
         let nodes: Vec<_> = built.state.nodes.iter().map(node_json).collect();
@@ -128,9 +150,39 @@ fn up(topology: &str, name: &str, format: Format) -> anyhow::Result<()> {
     text += &notes(built.state.nodes.iter().map(|node| (node.node.as_str(), node.notes.as_slice())));
     let named = if name == LabName::DEFAULT { String::new() } else { format!(" --name {name}") };
     text += &format!("  look at it:   netobs lab graph{named}\n");
-    text += &format!("  try it:       netobs lab exec{named} c1 -- ping -c1 198.51.100.10\n");
-    text += &format!("  or:           ip netns exec {} curl -s 203.0.113.2:8080\n", lab.namespace("inet"));
+    let experiments = &built.state.topology.experiments;
+    for (experiment, title) in experiments.iter().zip(["try it:", "or:"].into_iter().chain(std::iter::repeat(""))) {
+        text += &format!("  {title:12}  netobs lab exec{named} {} -- {}\n", experiment.node, experiment.run);
+        if !experiment.shows.is_empty() {
+            text += &format!("  {:14}  {}\n", "", experiment.shows);
+        }
+    }
     print(&text)
+}
+
+fn topologies(format: Format) -> anyhow::Result<()> {
+    let width = Builtin::ALL.iter().map(|builtin| builtin.name.len()).max().unwrap_or(0);
+    for builtin in Builtin::ALL {
+        let topology = builtin.topology()?;
+        match format {
+            Format::Json => {
+                let about = json!({ "name": builtin.name, "about": topology.about, "file": builtin.text });
+                print_record("builtin_topology", &about)?;
+            }
+            Format::Text => print(&format!("{:width$}  {}\n", builtin.name, topology.about))?,
+        }
+    }
+    Ok(())
+}
+
+fn schema(file: Option<&str>) -> anyhow::Result<()> {
+    match file {
+        None => print(&(serde_json::to_string_pretty(&lab::topology_schema())? + "\n")),
+        Some(name) => match Builtin::find(name) {
+            Some(builtin) => print(builtin.text),
+            None => Err(Refusal::Usage(format!("no built-in topology is called `{name}`")).into()),
+        },
+    }
 }
 
 fn node_json(node: &lab::NodeState) -> serde_json::Value {

@@ -7,6 +7,7 @@ use super::init::Instructions;
 use super::lock::Lock;
 use super::process::Identity;
 use super::state::{NodeState, Phase, State, boot_id};
+use super::sysctl::Stage;
 use super::topology::{Node, Topology};
 use super::wire::{Wired, wire};
 use super::{Error, LabName, Result, cgroup, interrupt, nat, pin, ready, status, sysctl, teardown};
@@ -28,8 +29,10 @@ pub struct Built {
 /// removes all that had been built.
 pub fn up(lab: &LabName, topology: Topology) -> Result<Built> {
     let start = Instant::now();
-    let wrong = |source| Error::Topology { topology: topology.name.clone(), source };
-    topology.check().map_err(wrong)?;
+    let mistakes = topology.check();
+    if !mistakes.is_empty() {
+        return Err(Error::Topology { topology: topology.name, mistakes });
+    }
     nat::check(&topology)?;
     interrupt::watch()?;
     let _lock = Lock::take(lab)?;
@@ -106,11 +109,14 @@ fn build(state: &mut State) -> Result<()> {
 
     let mut nodes = Vec::new();
     for (node, netns) in topology.nodes.iter().zip(&namespaces) {
-        sysctl::write(node, netns)?;
+        sysctl::write(node, netns, Stage::BeforeLinks)?;
         let socket = Socket::open_in(netns).map_err(Error::netlink(&node.name))?;
         nodes.push(Wired { node, netns, socket });
     }
     wire(&state.lab, &topology, &mut nodes)?;
+    for wired in &nodes {
+        sysctl::write(wired.node, wired.netns, Stage::AfterLinks)?;
+    }
     for (known, container) in state.nodes.iter_mut().zip(&containers) {
         known.notes.extend(container.wait_prepared()?);
     }

@@ -52,12 +52,12 @@ pub enum Error {
     #[error("this shell is inside lab `{0}`: leave it first, since removing the lab ends everything inside")]
     Inside(LabName),
     /// A topology that cannot be built.
-    #[error("topology `{topology}`: {source}")]
+    #[error("topology `{topology}`: {}", .mistakes.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     Topology {
         /// Its name.
         topology: String,
         /// What is wrong with it.
-        source: super::TopologyError,
+        mistakes: Vec<super::Mistake>,
     },
     /// The lab needs `nft` and there is none.
     #[error("the lab's NAT rules need the program `nft` (package nftables), and it is not in PATH")]

@@ -13,7 +13,6 @@ pub mod init;
 mod build;
 mod cgroup;
 mod container;
-mod default;
 mod error;
 mod exec;
 mod find;
@@ -23,7 +22,6 @@ mod lock;
 mod name;
 mod nat;
 mod pin;
-mod prefix;
 mod probe;
 mod process;
 mod ready;
@@ -36,13 +34,15 @@ mod topology;
 mod wire;
 
 pub use build::{Built, up};
-pub use default::default_topology;
 pub use error::{Error, Result};
 pub use exec::exec;
 pub use find::{NodeHandle, find_node};
 pub use name::LabName;
-pub use prefix::Prefix;
 pub use state::{NodeState, Phase, State};
 pub use status::{Health, LabStatus, NodeStatus, status};
 pub use teardown::{Removed, down};
-pub use topology::{Bridge, End, Link, Masquerade, Node, Protocol, Published, Route, Service, Topology, TopologyError};
+pub use topology::{
+    Bridge, Builtin, Device, End, Experiment, Link, Masquerade, Mistake, Mistakes, Node, NotAPrefix, Place, Prefix,
+    Protocol, Published, Route, Service, Step, Topology, default_topology, find as find_topology,
+    parse as parse_topology, schema as topology_schema,
+};

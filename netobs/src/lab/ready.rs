@@ -6,7 +6,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::probe::Probe;
-use super::topology::{End, Topology};
+use super::topology::{Device, Node, Topology, segments};
 use super::wire::Wired;
 use super::{Error, Result, interrupt, sysctl};
 use crate::netlink::{Address, Ifindex};
@@ -69,8 +69,9 @@ fn link_state<'a>(topology: &'a Topology, wired: &mut Wired<'_>) -> Result<LinkS
     let addresses = wired.socket.addresses().map_err(Error::netlink(node))?;
     let ipv6 = sysctl::has_ipv6(wired.netns)?;
     let mut local = BTreeMap::new();
-    let bridges = wired.node.bridges.iter().map(|bridge| bridge.name.as_str());
-    for device in bridges.chain(topology.ends_in(node).map(|end| end.device.as_str())) {
+    for device in topology.devices_of(wired.node).filter(|device| topology.has_carrier(wired.node, *device)) {
+        let ipv6 = ipv6 && expects_link_local(wired.node, device);
+        let device = device.name();
         let Some(link) = links.iter().find(|link| link.name == device) else {
             return Ok(Err(format!("{node} has no {device}")));
         };
@@ -90,6 +91,16 @@ fn link_state<'a>(topology: &'a Topology, wired: &mut Wired<'_>) -> Result<LinkS
     Ok(Ok(local))
 }
 
+/// Whether the kernel gives a device a link-local address by itself.
+fn expects_link_local(node: &Node, device: Device<'_>) -> bool {
+    let set = |name: &str, key: &str| node.sysctls.get(&format!("net.ipv6.conf.{name}.{key}"));
+    let off = |name: &str| set(name, "disable_ipv6").is_some_and(|value| value != "0");
+    let none = |name: &str| set(name, "addr_gen_mode").is_some_and(|value| value == "1");
+    let names = ["all", "default", device.name()];
+    // net/ipv6/addrconf.c: a device whose MTU is below IPV6_MIN_MTU has no IPv6.
+    device.mtu().is_none_or(|mtu| mtu >= 1280) && !names.iter().any(|name| off(name) || none(name))
+}
+
 /// A ping for each two nodes on the same segment, in one direction: asking for a neighbour tells that one about us.
 fn probes<'a>(
     topology: &Topology,
@@ -100,11 +111,11 @@ fn probes<'a>(
     for segment in segments(topology) {
         for (index, from) in segment.iter().enumerate() {
             let Some(wired) = nodes.iter().find(|wired| wired.node.name == from.node) else { continue };
-            let own = addresses_on(topology, from);
+            let own = from.addresses(topology);
             let scope = local.get(from.node).and_then(|devices| devices.get(from.device));
             for to in segment.iter().skip(index + 1).filter(|to| to.node != from.node) {
                 let mut targets: Vec<(IpAddr, Ifindex)> = Vec::new();
-                let near = addresses_on(topology, to).into_iter().map(|prefix| prefix.address);
+                let near = to.addresses(topology).iter().map(|prefix| prefix.address);
                 targets.extend(
                     near.filter(|to| own.iter().any(|prefix| prefix.contains(*to))).map(|to| (to, Ifindex::default())),
                 );
@@ -120,45 +131,4 @@ fn probes<'a>(
         }
     }
     Ok(probes)
-}
-
-/// A device that takes part in a segment with its own addresses.
-#[derive(Clone, Copy, Debug)]
-struct Station<'a> {
-    node: &'a str,
-    device: &'a str,
-}
-
-fn addresses_on(topology: &Topology, station: &Station<'_>) -> Vec<super::Prefix> {
-    let Some(node) = topology.node(station.node) else { return Vec::new() };
-    topology.addresses_of(node).filter(|(device, _)| *device == station.device).map(|(_, prefix)| prefix).collect()
-}
-
-/// Groups of devices that hear each other: the two ends of a cable, or a bridge and all that is plugged into it. Bridges
-/// joined by cables are one group for each bridge, which is enough to find every direct neighbour.
-fn segments(topology: &Topology) -> Vec<Vec<Station<'_>>> {
-    let mut segments = Vec::new();
-    for node in &topology.nodes {
-        for bridge in &node.bridges {
-            let mut stations = vec![Station { node: &node.name, device: &bridge.name }];
-            for link in &topology.links {
-                let [one, other] = &link.ends;
-                let plugged = |end: &End| end.node == node.name && end.bridge.as_ref() == Some(&bridge.name);
-                match (plugged(one), plugged(other)) {
-                    (true, false) => stations.push(station(other)),
-                    (false, true) => stations.push(station(one)),
-                    (true, true) | (false, false) => {}
-                }
-            }
-            segments.push(stations);
-        }
-    }
-    let direct = topology.links.iter().filter(|link| link.ends.iter().all(|end| end.bridge.is_none()));
-    segments.extend(direct.map(|link| link.ends.iter().map(station).collect()));
-    segments
-}
-
-/// What hears the traffic of an end: itself, or its bridge.
-fn station(end: &End) -> Station<'_> {
-    Station { node: &end.node, device: end.bridge.as_deref().unwrap_or(&end.device) }
 }

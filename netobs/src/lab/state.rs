@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::process::Identity;
-use super::{Error, LabName, Result, Topology};
+use super::{Error, LabName, Node, Result, Topology};
 use crate::netns::{NetnsCookie, NetnsInode};
 
 /// Where labs are written down. `/run` is empty after a restart on most machines, as are the labs.
@@ -80,7 +80,24 @@ impl State {
             Err(error) => return Err(Error::io(format!("read {}", path.display()))(error)),
         };
         let bad = |error: serde_json::Error| Error::BadState { path, reason: error.to_string() };
-        serde_json::from_slice(&text).map(Some).map_err(bad)
+        Self::read(&text).map(Some).map_err(bad)
+    }
+
+    /// A lab whose topology was written by another version of this program must still be found and removed: its nodes
+    /// are then all that is known of it.
+    fn read(text: &[u8]) -> serde_json::Result<Self> {
+        let error = match serde_json::from_slice(text) {
+            Ok(state) => return Ok(state),
+            Err(error) => error,
+        };
+        let mut value: serde_json::Value = serde_json::from_slice(text)?;
+        let Some(topology) = value.get_mut("topology") else { return Err(error) };
+        let name = topology.get("name").cloned();
+        *topology = serde_json::json!({ "name": name });
+        let mut state: Self = serde_json::from_value(value)?;
+        let node = |known: &NodeState| Node { name: known.node.clone(), ..Node::default() };
+        state.topology.nodes = state.nodes.iter().map(node).collect();
+        Ok(state)
     }
 
     /// All labs of this machine, by name.
@@ -145,4 +162,20 @@ pub(super) fn boot_id() -> Result<String> {
     let path = "/proc/sys/kernel/random/boot_id";
     let text = fs::read_to_string(path).map_err(Error::io(format!("read {path}")))?;
     Ok(text.trim().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::State;
+
+    #[test]
+    fn finds_the_nodes_of_a_lab_of_another_version() {
+        let text = r#"{"lab":"old","phase":"up","boot_id":"x","built":1,
+            "topology":{"name":"then","nodes":[{"name":"c1","what_is_this":5}]},
+            "nodes":[{"node":"c1","namespace":"old-c1","cgroup":null,"notes":[],"init":null,"netns":7,"cookie":8}]}"#;
+        let state = State::read(text.as_bytes()).unwrap();
+        assert_eq!((state.topology.name.as_str(), state.topology.nodes[0].name.as_str()), ("then", "c1"));
+        assert!(state.node("c1").is_some());
+        assert!(State::read(b"{}").is_err() && State::read(b"").is_err());
+    }
 }

@@ -138,14 +138,15 @@ fn network_missing(topology: &Topology, node: &Node, netns: &Netns) -> Result<Ve
     let find = |device: &str| links.iter().find(|link| link.name == device);
     let mut missing = Vec::new();
 
-    let mut devices: Vec<(&str, Option<&str>)> = vec![("lo", None)];
-    devices.extend(node.bridges.iter().map(|bridge| (bridge.name.as_str(), None)));
-    devices.extend(topology.ends_in(&node.name).map(|end| (end.device.as_str(), end.bridge.as_deref())));
-    for (device, bridge) in devices {
+    missing.extend(find("lo").filter(|lo| lo.up == node.loopback_down).map(|lo| up_or_down(lo.up, "lo")));
+    for wanted in topology.devices_of(node) {
+        let (device, bridge) = (wanted.name(), wanted.bridge());
         match find(device) {
             None => missing.push(format!("{device} is gone")),
-            Some(link) if !link.up => missing.push(format!("{device} is down")),
-            Some(link) if !link.lower_up => missing.push(format!("{device} has no carrier")),
+            Some(link) if link.up == wanted.is_down() => missing.push(up_or_down(link.up, device)),
+            Some(link) if !link.lower_up && topology.has_carrier(node, wanted) => {
+                missing.push(format!("{device} has no carrier"));
+            }
             Some(link) if bridge.is_some_and(|bridge| find(bridge).map(|bridge| bridge.ifindex) != link.master) => {
                 missing.push(format!("{device} is not a port of {}", bridge.unwrap_or_default()));
             }
@@ -166,14 +167,19 @@ fn network_missing(topology: &Topology, node: &Node, netns: &Netns) -> Result<Ve
     for wanted in &node.routes {
         let same = |found: &KernelRoute| {
             let to = found.destination.map(|destination| (destination, found.prefix_length));
-            found.gateway == Some(wanted.via) && to == wanted.to.map(|to| (to.address, to.length))
+            let device =
+                wanted.device.as_deref().is_none_or(|name| find(name).map(|link| link.ifindex) == found.device);
+            found.gateway == wanted.via && to == wanted.to.map(|to| (to.address, to.length)) && device
         };
         if !routes.iter().any(same) {
-            let to = wanted.to.map_or_else(|| "default".to_owned(), |to| to.to_string());
-            missing.push(format!("no route {to} via {}", wanted.via));
+            missing.push(format!("no route {wanted}"));
         }
     }
     Ok(missing)
+}
+
+fn up_or_down(up: bool, device: &str) -> String {
+    format!("{device} is {}", if up { "up" } else { "down" })
 }
 
 /// Servers that should listen and do not.

@@ -11,10 +11,24 @@ fn path(key: &str) -> PathBuf {
     PathBuf::from(format!("/proc/sys/{}", key.replace('.', "/")))
 }
 
-/// Writes a node's settings. Those of a protocol that this kernel does not have are left out.
-pub(super) fn write(node: &Node, netns: &Netns) -> Result<()> {
+/// When a setting can be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// As soon as there is a namespace; links made later start with it.
+    BeforeLinks,
+    /// Once there is the device it is of.
+    AfterLinks,
+}
+
+/// Writes those of a node's settings whose time has come. Those of a protocol that this kernel does not have are left
+/// out.
+pub(super) fn write(node: &Node, netns: &Netns, now: Stage) -> Result<()> {
+    let due = |key: &str| (now == Stage::AfterLinks) == Node::device_of_sysctl(key).is_some();
+    if !node.sysctls.keys().any(|key| due(key)) {
+        return Ok(());
+    }
     in_netns(netns, || {
-        for (key, value) in &node.sysctls {
+        for (key, value) in node.sysctls.iter().filter(|(key, _)| due(key)) {
             match fs::write(path(key), value) {
                 Err(error) if error.kind() == ErrorKind::NotFound && key.starts_with("net.ipv6.") => {}
                 other => other.map_err(Error::io(format!("{}: set {key}={value}", node.name)))?,

@@ -3,8 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use super::prefix::Prefix;
-use super::topology::{Node, Topology};
+use super::topology::{Device, Node, Prefix, Route, Topology};
 use super::{Error, LabName, Result};
 use crate::netlink::change::{LinkChange, NewLink, add_address, add_bridge, add_route, add_veth, set_link};
 use crate::netlink::{Ifindex, MacAddress, Request, Socket};
@@ -34,9 +33,7 @@ impl<'a> Numbers<'a> {
             // Some tunnel drivers put a device of their own into every new namespace (`tunl0`, `sit0`, …).
             let links = wired.socket.links().map_err(Error::netlink(&node.name))?;
             let taken = links.iter().map(|link| link.ifindex).max().unwrap_or(Ifindex::LOOPBACK);
-            let bridges = node.bridges.iter().map(|bridge| bridge.name.as_str());
-            let ends = topology.ends_in(&node.name).map(|end| end.device.as_str());
-            for (device, number) in bridges.chain(ends).zip(taken.0 + 1..) {
+            for (device, number) in topology.devices_of(node).map(Device::name).zip(taken.0 + 1..) {
                 numbers.insert((node.name.as_str(), device), Ifindex(number));
             }
             numbers.insert((node.name.as_str(), "lo"), Ifindex::LOOPBACK);
@@ -74,7 +71,7 @@ fn make_links(topology: &Topology, numbers: &Numbers<'_>, nodes: &mut [Wired<'_>
     };
     let mut requests = Vec::new();
     for bridge in &node.bridges {
-        requests.push(add_bridge(new(&node.name, &bridge.name, &bridge.addresses, None)));
+        requests.push(add_bridge(new(&node.name, &bridge.name, &bridge.addresses, bridge.mtu)));
     }
     for link in &topology.links {
         let [near, far] = &link.ends;
@@ -99,19 +96,30 @@ fn configuration(topology: &Topology, numbers: &Numbers<'_>, node: &Node, mark: 
     for (device, Prefix { address, length }) in topology.addresses_of(node) {
         requests.push(add_address(number(device), device, address, length));
     }
-    let up = LinkChange { up: Some(true), ..LinkChange::default() };
-    requests.push(set_link(Ifindex::LOOPBACK, "lo", up));
-    for bridge in &node.bridges {
-        requests.push(set_link(number(&bridge.name), &bridge.name, LinkChange { ifalias: Some(mark), ..up }));
+    if !node.loopback_down {
+        let up = LinkChange { up: Some(true), ..LinkChange::default() };
+        requests.push(set_link(Ifindex::LOOPBACK, "lo", up));
     }
-    for end in topology.ends_in(&node.name) {
-        let master = end.bridge.as_deref().map(|bridge| Some(number(bridge)));
-        requests.push(set_link(number(&end.device), &end.device, LinkChange { master, ifalias: Some(mark), ..up }));
+    for device in topology.devices_of(node) {
+        let change = LinkChange {
+            up: (!device.is_down()).then_some(true),
+            master: device.bridge().map(|bridge| Some(number(bridge))),
+            ifalias: Some(mark),
+            ..LinkChange::default()
+        };
+        requests.push(set_link(number(device.name()), device.name(), change));
     }
-    for route in &node.routes {
-        requests.push(add_route(route.to.map(|to| (to.address, to.length)), route.via));
+    for route in in_order(&node.routes) {
+        let to = route.to.map(|to| (to.address, to.length));
+        requests.push(add_route(to, route.via, route.device.as_deref().map(|device| (number(device), device))));
     }
     requests
+}
+
+/// Routes without a gateway first: they may be what makes the gateways of the others reachable.
+fn in_order(routes: &[Route]) -> impl Iterator<Item = &Route> {
+    let straight = routes.iter().filter(|route| route.via.is_none());
+    straight.chain(routes.iter().filter(|route| route.via.is_some()))
 }
 
 /// An address made from the link's IPv4 address, as Docker does it, so that traces of two labs look alike. A link

@@ -117,22 +117,44 @@ pub fn add_address(link: Ifindex, called: &str, address: IpAddr, prefix_length: 
     create(format!("add address {address}/{prefix_length} to {called}"), RouteNetlinkMessage::NewAddress(message))
 }
 
-/// Adds a route by way of `gateway`; `None` as destination is the default route.
-pub fn add_route(destination: Option<(IpAddr, u8)>, gateway: IpAddr) -> Request {
+/// Adds a route by way of `gateway`, or straight to `device`, which is a number and a name; `None` as destination is the
+/// default route.
+pub fn add_route(
+    destination: Option<(IpAddr, u8)>,
+    gateway: Option<IpAddr>,
+    device: Option<(Ifindex, &str)>,
+) -> Request {
+    let (message, shown) = route(destination, gateway, device);
+    create(format!("add route {shown}"), RouteNetlinkMessage::NewRoute(message))
+}
+
+fn route(
+    destination: Option<(IpAddr, u8)>,
+    gateway: Option<IpAddr>,
+    device: Option<(Ifindex, &str)>,
+) -> (RouteMessage, String) {
     let mut message = RouteMessage::default();
-    message.header.address_family = family(gateway);
+    message.header.address_family =
+        gateway.or(destination.map(|(prefix, _)| prefix)).map_or(AddressFamily::Inet, family);
     message.header.table = RouteHeader::RT_TABLE_MAIN;
     message.header.protocol = RouteProtocol::Static;
-    message.header.scope = RouteScope::Universe;
+    message.header.scope = if gateway.is_some() { RouteScope::Universe } else { RouteScope::Link };
     message.header.kind = RouteType::Unicast;
-    message.attributes.push(RouteAttribute::Gateway(gateway.into()));
     let mut shown = "default".to_owned();
     if let Some((prefix, length)) = destination {
         message.header.destination_prefix_length = length;
         message.attributes.push(RouteAttribute::Destination(prefix.into()));
         shown = format!("{prefix}/{length}");
     }
-    create(format!("add route {shown} via {gateway}"), RouteNetlinkMessage::NewRoute(message))
+    if let Some(gateway) = gateway {
+        message.attributes.push(RouteAttribute::Gateway(gateway.into()));
+        shown += &format!(" via {gateway}");
+    }
+    if let Some((number, name)) = device {
+        message.attributes.push(RouteAttribute::Oif(number.0));
+        shown += &format!(" dev {name}");
+    }
+    (message, shown)
 }
 
 fn create(what: String, message: RouteNetlinkMessage) -> Request {

@@ -47,7 +47,7 @@ fn builds_a_bridged_veth_across_two_namespaces() {
         .apply_all(&[
             add_address(Ifindex(9), "eth0", "10.1.0.2".parse().unwrap(), 24),
             set_link(Ifindex(9), "eth0", LinkChange { up: Some(true), ..LinkChange::default() }),
-            add_route(None, gateway),
+            add_route(None, Some(gateway), None),
         ])
         .unwrap();
 
@@ -85,7 +85,7 @@ fn names_the_operation_the_object_and_the_kernels_reason() {
     assert!(error.to_string().starts_with("add bridge br0: File exists"), "{error}");
     assert!(socket.link("br1").unwrap().is_some(), "the kernel goes on after a failure");
 
-    let error = socket.apply(add_route(None, "10.9.9.9".parse().unwrap())).unwrap_err();
+    let error = socket.apply(add_route(None, Some("10.9.9.9".parse().unwrap()), None)).unwrap_err();
     assert!(error.to_string().contains("add route default via 10.9.9.9: "), "{error}");
     assert!(error.to_string().contains("gateway"), "the kernel's own sentence is shown: {error}");
 }

@@ -5,8 +5,7 @@ mod drawing;
 mod listing;
 mod mermaid;
 
-use super::prefix::Prefix;
-use super::topology::{Node, Service, Topology};
+use super::topology::{Node, Prefix, Service, Topology};
 
 pub use dot::dot;
 pub use mermaid::mermaid;
@@ -39,8 +38,7 @@ fn facts(node: &Node) -> Vec<String> {
         facts.push(format!("publishes {port}/{protocol} → {}:{}", published.to, published.to_port));
     }
     for route in &node.routes {
-        let to = route.to.map_or_else(|| "default".to_owned(), |to| to.to_string());
-        facts.push(format!("{to} via {}", route.via));
+        facts.push(route.to_string());
     }
     for address in &node.loopback {
         facts.push(format!("lo {address}"));

@@ -1,10 +1,15 @@
+use std::borrow::Cow;
 use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
-use super::topology::TopologyError;
+/// The text that was to be a prefix.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is not an address with a prefix length, like 10.40.0.2/24")]
+pub struct NotAPrefix(String);
 
 /// An address and the length of the prefix that is on the same link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,11 +36,33 @@ impl Prefix {
     }
 }
 
-impl FromStr for Prefix {
-    type Err = TopologyError;
+impl Prefix {
+    /// The prefix itself, without an address in it: `10.40.0.0/24` of `10.40.0.2/24`.
+    pub fn network(&self) -> Self {
+        let address = match self.address {
+            IpAddr::V4(address) => {
+                let mask = u32::MAX.checked_shl(32 - u32::from(self.length)).unwrap_or(0);
+                IpAddr::V4((address.to_bits() & mask).into())
+            }
+            IpAddr::V6(address) => {
+                let mask = u128::MAX.checked_shl(128 - u32::from(self.length)).unwrap_or(0);
+                IpAddr::V6((address.to_bits() & mask).into())
+            }
+        };
+        Self { address, length: self.length }
+    }
 
-    fn from_str(text: &str) -> Result<Self, TopologyError> {
-        let bad = || TopologyError::Prefix(text.to_owned());
+    /// Whether there is an address that lies in both.
+    pub fn overlaps(&self, other: &Self) -> bool {
+        self.contains(other.address) || other.contains(self.address)
+    }
+}
+
+impl FromStr for Prefix {
+    type Err = NotAPrefix;
+
+    fn from_str(text: &str) -> Result<Self, NotAPrefix> {
+        let bad = || NotAPrefix(text.to_owned());
         let (address, length) = text.split_once('/').ok_or_else(bad)?;
         let address: IpAddr = address.parse().map_err(|_| bad())?;
         let length: u8 = length.parse().map_err(|_| bad())?;
@@ -45,9 +72,9 @@ impl FromStr for Prefix {
 }
 
 impl TryFrom<String> for Prefix {
-    type Error = TopologyError;
+    type Error = NotAPrefix;
 
-    fn try_from(text: String) -> Result<Self, TopologyError> {
+    fn try_from(text: String) -> Result<Self, NotAPrefix> {
         text.parse()
     }
 }
@@ -64,6 +91,35 @@ impl fmt::Display for Prefix {
     }
 }
 
+impl JsonSchema for Prefix {
+    fn schema_name() -> Cow<'static, str> {
+        "Prefix".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "An IPv4 or IPv6 address and a prefix length.",
+            "type": "string", "format": "prefix", "examples": ["10.40.0.2/24", "fd00::2/64"],
+        })
+    }
+}
+
+/// An address in the schema.
+pub(super) struct Address;
+
+impl JsonSchema for Address {
+    fn schema_name() -> Cow<'static, str> {
+        "Address".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "An IPv4 or IPv6 address.",
+            "type": "string", "format": "address", "examples": ["10.40.0.1", "fd00::1"],
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::Prefix;
@@ -77,6 +133,9 @@ mod tests {
         assert!(within("10.40.0.1/32", "10.40.0.1") && !within("10.40.0.1/32", "10.40.0.2"));
         assert!(within("fd00::1/64", "fd00::2") && !within("::/0", "10.40.0.1"));
         assert!(within("::/0", "2001:db8::1"));
+        let network = |prefix: &str| prefix.parse::<Prefix>().unwrap().network().to_string();
+        assert_eq!(network("10.40.0.2/24"), "10.40.0.0/24");
+        assert_eq!((network("10.40.0.2/0").as_str(), network("fd00::2/128").as_str()), ("0.0.0.0/0", "fd00::2/128"));
         for bad in ["10.40.0.1", "10.40.0.1/33", "x/24", "fd00::/129", "10.40.0.1/-1"] {
             assert!(bad.parse::<Prefix>().is_err(), "{bad}");
         }

@@ -1,0 +1,186 @@
+//! What a lab consists of, as data. One builder reads it; nothing about a particular lab is written in code.
+//!
+//! These types are the one definition of the format of topology files: `serde` reads them, [`schema`] describes them
+//! with the texts of their own documentation, [`parse`] checks a file against that description and [`Topology::check`]
+//! against everything that the kernel would refuse.
+
+mod builtin;
+mod check;
+mod document;
+mod file;
+mod guess;
+mod mistake;
+mod node;
+mod prefix;
+mod schema;
+mod segment;
+mod size;
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+pub use builtin::{Builtin, default_topology};
+pub use file::{Mistakes, find, parse};
+pub use mistake::{Mistake, Place, Step};
+pub use node::{Bridge, Masquerade, Node, Protocol, Published, Route, Service};
+pub use prefix::{NotAPrefix, Prefix};
+pub use schema::schema;
+pub(super) use segment::segments;
+
+/// A whole network.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Topology {
+    /// What it is called; the file's own name unless said.
+    pub name: String,
+    /// What it shows, in a sentence.
+    pub about: String,
+    /// The machines and containers, in the order they are shown.
+    pub nodes: Vec<Node>,
+    /// The cables between them.
+    pub links: Vec<Link>,
+    /// Commands to try in it, in the order in which they teach something.
+    pub experiments: Vec<Experiment>,
+}
+
+/// A cable: a veth pair.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Link {
+    /// Its two ends. Both may be in the same node.
+    pub ends: [End; 2],
+}
+
+/// One end of a cable.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct End {
+    /// The node it is in.
+    #[schemars(required)]
+    pub node: String,
+    /// Its device name there, at most 15 characters.
+    #[schemars(required)]
+    pub device: String,
+    /// The bridge of that node it is a port of.
+    pub bridge: Option<String>,
+    /// Its addresses, each with the length of the prefix that is on the same link: `10.40.0.2/24`, `fd00::2/64`.
+    pub addresses: Vec<Prefix>,
+    /// Its MTU in bytes; 1500 unless said.
+    #[schemars(range(min = 68, max = 65535))]
+    pub mtu: Option<u32>,
+    /// Leave it switched off.
+    pub down: bool,
+}
+
+/// A command to try in a lab.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Experiment {
+    /// The node it runs in.
+    pub node: String,
+    /// The command, as typed.
+    pub run: String,
+    /// What it shows, in a few words.
+    pub shows: String,
+}
+
+impl Topology {
+    /// The node of this name.
+    pub fn node(&self, name: &str) -> Option<&Node> {
+        self.nodes.iter().find(|node| node.name == name)
+    }
+
+    /// The ends of links that are in this node.
+    pub fn ends_in<'a>(&'a self, node: &'a str) -> impl Iterator<Item = &'a End> {
+        self.links.iter().flat_map(|link| &link.ends).filter(move |end| end.node == node)
+    }
+
+    /// The devices of a node but `lo`: its bridges first, then the ends of its cables.
+    pub fn devices_of<'a>(&'a self, node: &'a Node) -> impl Iterator<Item = Device<'a>> {
+        node.bridges.iter().map(Device::Bridge).chain(self.ends_in(&node.name).map(Device::End))
+    }
+
+    /// Every address of a node with the device it is on: bridges first, then the ends of cables, then `lo`.
+    pub fn addresses_of<'a>(&'a self, node: &'a Node) -> impl Iterator<Item = (&'a str, Prefix)> {
+        let devices = self.devices_of(node).map(|device| (device.name(), device.addresses()));
+        let all = devices.chain([("lo", node.loopback.as_slice())]);
+        all.flat_map(|(device, addresses)| addresses.iter().map(move |address| (device, *address)))
+    }
+
+    /// Whether a device of a node has carrier once the lab is up: the other end of a cable is switched on as well, and a
+    /// bridge has at least one such port.
+    pub fn has_carrier(&self, node: &Node, device: Device<'_>) -> bool {
+        let live = |device: &str| {
+            let own = |end: &&End| end.node == node.name && end.device == device;
+            self.links.iter().any(|link| link.ends.iter().any(|end| own(&end)) && link.ends.iter().all(|end| !end.down))
+        };
+        match device {
+            Device::End(end) => live(&end.device),
+            Device::Bridge(bridge) => {
+                let port = |end: &&End| end.bridge.as_deref() == Some(bridge.name.as_str());
+                !bridge.down && self.ends_in(&node.name).filter(port).any(|end| live(&end.device))
+            }
+        }
+    }
+
+    /// The address by which other nodes reach this one.
+    pub fn first_ipv4(&self, node: &str) -> Option<Ipv4Addr> {
+        self.addresses_of(self.node(node)?).find_map(|(_, prefix)| match prefix.address {
+            IpAddr::V4(address) => Some(address),
+            IpAddr::V6(_) => None,
+        })
+    }
+}
+
+/// A device of a node.
+#[derive(Clone, Copy, Debug)]
+pub enum Device<'a> {
+    /// A bridge.
+    Bridge(&'a Bridge),
+    /// An end of a cable.
+    End(&'a End),
+}
+
+impl<'a> Device<'a> {
+    /// Its name.
+    pub fn name(self) -> &'a str {
+        match self {
+            Self::Bridge(bridge) => &bridge.name,
+            Self::End(end) => &end.device,
+        }
+    }
+
+    /// Its addresses.
+    pub fn addresses(self) -> &'a [Prefix] {
+        match self {
+            Self::Bridge(bridge) => &bridge.addresses,
+            Self::End(end) => &end.addresses,
+        }
+    }
+
+    /// Its MTU, if the topology says one.
+    pub fn mtu(self) -> Option<u32> {
+        match self {
+            Self::Bridge(bridge) => bridge.mtu,
+            Self::End(end) => end.mtu,
+        }
+    }
+
+    /// The bridge it is a port of.
+    pub fn bridge(self) -> Option<&'a str> {
+        match self {
+            Self::Bridge(_) => None,
+            Self::End(end) => end.bridge.as_deref(),
+        }
+    }
+
+    /// Whether it is left switched off.
+    pub fn is_down(self) -> bool {
+        match self {
+            Self::Bridge(bridge) => bridge.down,
+            Self::End(end) => end.down,
+        }
+    }
+}
