@@ -18,6 +18,10 @@ pub mod flags {
     pub const CONNTRACK: u16 = 1 << 5;
     /// The sending socket still owns the packet.
     pub const OWNED: u16 = 1 << 6;
+    /// The packet leaves the netfilter hook, accepted by everything that is registered there. Without it, it enters.
+    pub const LEAVING: u16 = 1 << 7;
+    /// `br_netfilter` made a bridged frame pass here.
+    pub const BRIDGED: u16 = 1 << 8;
 }
 
 /// The conntrack entry a packet carries, as the kernel has it (`struct nf_conn`).
@@ -51,7 +55,8 @@ pub struct Event {
     pub packet: u64,
     /// The packet this one was made from, or 0.
     pub parent: u64,
-    /// Where the kernel freed the packet: the return address the free was called from, or 0.
+    /// Where the kernel freed the packet: the return address the free was called from, or 0. At a netfilter hook: index
+    /// of the device the packet is to leave by, or 0.
     pub location: u64,
     /// `enum skb_drop_reason` at [`Hook::KfreeSkb`](crate::Hook::KfreeSkb).
     pub reason: u32,
@@ -77,8 +82,10 @@ pub struct Event {
     pub hook: u8,
     /// `PACKET_*`: for this host, broadcast, multicast, for another host, outgoing.
     pub packet_type: u8,
+    /// At [`Hook::Function`](crate::Hook::Function): which.
+    pub site: u8,
     /// Keeps the struct free of padding.
-    pub reserved: [u8; 2],
+    pub reserved: u8,
     /// The device's name as in `net_device.name`.
     pub device: [u64; 2],
     /// Valid with [`flags::CONNTRACK`].

@@ -24,11 +24,23 @@ pub enum Hook {
     SkbCopyDatagram,
     /// `tcp_rcv_established`: an established TCP connection took the segment.
     TcpProbe,
+    /// `NF_INET_PRE_ROUTING`: before the stack decides whether a received packet is for this namespace.
+    NfPrerouting,
+    /// `NF_INET_LOCAL_IN`: on its way to a socket of this namespace.
+    NfInput,
+    /// `NF_INET_FORWARD`: on its way from one device to another.
+    NfForward,
+    /// `NF_INET_LOCAL_OUT`: made by a socket or the kernel, with a route already.
+    NfOutput,
+    /// `NF_INET_POST_ROUTING`: about to leave by a device.
+    NfPostrouting,
+    /// One of the kernel functions a packet passes: [`Event::site`](crate::Event::site) says which.
+    Function,
 }
 
 impl Hook {
     /// Every hook, in the order of their numbers.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 16] = [
         Self::NetDevQueue,
         Self::NetDevStartXmit,
         Self::NetifRx,
@@ -39,7 +51,32 @@ impl Hook {
         Self::ConsumeSkb,
         Self::SkbCopyDatagram,
         Self::TcpProbe,
+        Self::NfPrerouting,
+        Self::NfInput,
+        Self::NfForward,
+        Self::NfOutput,
+        Self::NfPostrouting,
+        Self::Function,
     ];
+
+    /// The netfilter hook with this number (`enum nf_inet_hooks`, part of the kernel's user-space interface).
+    #[inline(always)]
+    pub const fn of_netfilter(number: u8) -> Option<Self> {
+        Some(match number {
+            0 => Self::NfPrerouting,
+            1 => Self::NfInput,
+            2 => Self::NfForward,
+            3 => Self::NfOutput,
+            4 => Self::NfPostrouting,
+            _ => return None,
+        })
+    }
+
+    /// Whether it is one of netfilter's five.
+    #[inline(always)]
+    pub const fn is_netfilter(self) -> bool {
+        matches!(self, Self::NfPrerouting | Self::NfInput | Self::NfForward | Self::NfOutput | Self::NfPostrouting)
+    }
 
     /// The hook with this number, if there is one.
     pub fn from_number(number: u8) -> Option<Self> {
@@ -49,13 +86,16 @@ impl Hook {
     /// Whether the packet is on its way out of a device here.
     #[inline(always)]
     pub const fn is_transmit(self) -> bool {
-        matches!(self, Self::NetDevQueue | Self::NetDevStartXmit | Self::TcEgress)
+        matches!(
+            self,
+            Self::NetDevQueue | Self::NetDevStartXmit | Self::TcEgress | Self::NfOutput | Self::NfPostrouting
+        )
     }
 
     /// Whether the packet is on its way from a device into the stack here.
     #[inline(always)]
     pub const fn is_receive(self) -> bool {
-        matches!(self, Self::NetifRx | Self::NetifReceiveSkb | Self::TcIngress)
+        matches!(self, Self::NetifRx | Self::NetifReceiveSkb | Self::TcIngress | Self::NfPrerouting | Self::NfInput)
     }
 
     /// Whether the kernel gives the packet up here.
@@ -67,6 +107,16 @@ impl Hook {
     /// Whether a packet that nobody has seen yet may be seen here first. Elsewhere only packets already followed count.
     #[inline(always)]
     pub const fn may_be_first(self) -> bool {
-        !matches!(self, Self::ConsumeSkb | Self::SkbCopyDatagram | Self::TcpProbe)
+        !matches!(
+            self,
+            Self::ConsumeSkb
+                | Self::SkbCopyDatagram
+                | Self::TcpProbe
+                | Self::NfPrerouting
+                | Self::NfInput
+                | Self::NfForward
+                | Self::NfPostrouting
+                | Self::Function
+        )
     }
 }

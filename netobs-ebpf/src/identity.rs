@@ -9,6 +9,7 @@ use aya_ebpf::maps::{LruHashMap, PerCpuArray};
 use netobs_ebpf::Hook;
 
 use crate::access::{Access, LAYOUT, Probed, offset};
+use crate::atomic;
 use crate::fingerprint::Fingerprint;
 use crate::packet::Extent;
 use crate::seen;
@@ -33,16 +34,13 @@ static PACKETS: LruHashMap<u64, Entry> = LruHashMap::with_max_entries(131_072, 0
 #[map]
 static SEQUENCE: PerCpuArray<u64> = PerCpuArray::with_max_entries(Hook::ALL.len() as u32, 0);
 
-/// A number no other packet of this run has: CPU, hook, and a count of its own for each pair of them. A program is never
-/// interrupted by itself on one CPU, but by that of another hook it is.
+/// A number no other packet of this run has: CPU, hook, and a count of its own for each pair of them. Programs interrupt
+/// each other, a netfilter program even itself, so the count is atomic.
 #[inline(always)]
 pub fn new_identity(hook: Hook) -> u64 {
     let Some(sequence) = SEQUENCE.get_ptr_mut(hook as u32) else { return 0 };
-    // SAFETY: this CPU's value of this hook, which no one else writes.
-    let number = unsafe {
-        *sequence += 1;
-        *sequence
-    };
+    // SAFETY: this CPU's value.
+    let number = unsafe { atomic::fetch_add(sequence, 1) } + 1;
     // SAFETY: the helper has no preconditions.
     let cpu = unsafe { bpf_get_smp_processor_id() };
     u64::from(cpu) << 48 | (hook as u64) << 40 | number
@@ -132,7 +130,9 @@ pub unsafe fn identify(
         // memory, alike to the byte. A bridged packet keeps its socket, so that alone would not do.
         let sent_anew = hook.is_transmit() && owned && entry.received == 1 && entry.origin == place();
         if entry.fingerprint.is_same_packet(fingerprint) && !sent_anew {
-            entry.received = u64::from(hook.is_receive());
+            if hook.is_receive() || hook.is_transmit() {
+                entry.received = u64::from(hook.is_receive());
+            }
             if entry.head != extent.head {
                 // The old head may live on in TCP's write queue and is how a retransmission will be known.
                 entry.head = extent.head;

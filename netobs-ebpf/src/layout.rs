@@ -35,6 +35,8 @@ macro_rules! layout {
             $(#[doc = concat!("`", $bits_path, "`")] $(#[$bits_doc])* pub $bits: Bits,)*
             /// 1 if the `consume_skb` tracepoint has the caller's address as second argument (6.5 and later).
             pub consume_has_location: u32,
+            /// The bit in `sk_buff.active_extensions` of a frame that `br_netfilter` passes through the IP hooks, or 0.
+            pub bridge_nf: u32,
         }
 
         impl Layout {
@@ -43,6 +45,7 @@ macro_rules! layout {
                 $($field: MISSING,)*
                 $($bits: Bits::MISSING,)*
                 consume_has_location: 0,
+                bridge_nf: 0,
             };
 
             /// Fills the layout by asking `field` for the byte offset of each dotted path, and `bits` for each bit field.
@@ -54,6 +57,7 @@ macro_rules! layout {
                     $($field: field($path).unwrap_or(MISSING),)*
                     $($bits: bits($bits_path).unwrap_or(Bits::MISSING),)*
                     consume_has_location: 0,
+                    bridge_nf: 0,
                 }
             }
         }
@@ -88,6 +92,11 @@ layout! {
     ct_status: "nf_conn.status",
     ct_mark: "nf_conn.mark",
     ct_zone: "nf_conn.zone.id",
+    skb_extensions: "sk_buff.active_extensions",
+    nf_hook: "nf_hook_state.hook",
+    nf_family: "nf_hook_state.pf",
+    nf_in: "nf_hook_state.in",
+    nf_out: "nf_hook_state.out",
     ;
     skb_cloned: "sk_buff.cloned",
     skb_pkt_type: "sk_buff.pkt_type",

@@ -10,7 +10,7 @@ mod hook;
 mod layout;
 
 pub use condition::Conditions;
-pub use counter::{Counter, Counters};
+pub use counter::{Counter, Counters, SITES, SLOTS, slot};
 pub use event::{Conntrack, Event, flags};
 pub use hook::Hook;
 pub use layout::{Bits, Layout, MISSING};

@@ -1,10 +1,11 @@
 //! The eBPF programs: one per hook, all of them the same few steps in `observe`.
 #![no_std]
 #![no_main]
-// The filter's placeholders are padded by the assembler.
+// The filter's placeholders are padded, and counters are added to, in assembly.
 #![cfg_attr(target_arch = "bpf", feature(asm_experimental_arch))]
 
 mod access;
+mod atomic;
 mod counters;
 mod filter;
 mod fingerprint;

@@ -5,8 +5,9 @@
 //! 3. Record it, and keep the identity map in step.
 
 use core::mem::MaybeUninit;
+use core::ptr::null;
 
-use netobs_ebpf::{Conditions, Counter, Hook, flags};
+use netobs_ebpf::{Conditions, Counter, Hook, flags, slot};
 
 use crate::access::{Access, constant, offset};
 use crate::counters::count;
@@ -21,16 +22,39 @@ use crate::{rejected, seen};
 #[unsafe(no_mangle)]
 static CONDITIONS: Conditions = Conditions { netns: 0, reserved: 0, device: [0; 2] };
 
+/// Where a packet is, and what is known of it beside itself.
+#[derive(Clone, Copy)]
+pub struct Spot {
+    pub hook: Hook,
+    /// See [`Event::site`](netobs_ebpf::Event::site).
+    pub site: u8,
+    /// [`flags`] to begin with.
+    pub flags: u16,
+    /// See [`Event::location`](netobs_ebpf::Event::location).
+    pub location: u64,
+    pub reason: u32,
+    /// The device, where it is known by other means than `skb->dev`; else null.
+    pub device: *const u8,
+}
+
+impl Spot {
+    pub const fn new(hook: Hook) -> Self {
+        Self { hook, site: 0, flags: 0, location: 0, reason: 0, device: null() }
+    }
+}
+
 /// # Safety
 /// `skb` is a live `struct sk_buff *` that `A` may read.
 #[inline(always)]
-pub unsafe fn observe<A: Access>(hook: Hook, skb: *const u8, location: u64, reason: u32) {
+pub unsafe fn observe<A: Access>(spot: Spot, skb: *const u8) {
+    let Spot { hook, site, location, reason, .. } = spot;
+    let slot = slot(hook, site);
     if !hook.may_be_first() && !seen::is_anything_followed() {
         return;
     }
     // SAFETY: the offsets are those of the structs the pointers are to.
     let (extent, device, socket) = unsafe {
-        let device: *const u8 = A::read(skb, offset!(skb_dev));
+        let device: *const u8 = if spot.device.is_null() { A::read(skb, offset!(skb_dev)) } else { spot.device };
         let socket: *const u8 = A::read(skb, offset!(skb_sk));
         (Extent::of::<A>(hook, skb), device, socket)
     };
@@ -43,13 +67,14 @@ pub unsafe fn observe<A: Access>(hook: Hook, skb: *const u8, location: u64, reas
 
     let mut sighting = Sighting {
         hook,
+        site,
         skb,
         device,
         place: 0,
         family: 0,
         packet: 0,
         parent: 0,
-        flags: if socket.is_null() { 0 } else { flags::OWNED },
+        flags: spot.flags | if socket.is_null() { 0 } else { flags::OWNED },
         location,
         reason,
     };
@@ -86,7 +111,7 @@ pub unsafe fn observe<A: Access>(hook: Hook, skb: *const u8, location: u64, reas
     sighting.place = place();
     if sighting.flags & flags::FIRST != 0 {
         if is_ring_busy() {
-            count(hook, Counter::Skipped);
+            count(slot, Counter::Skipped);
             return;
         }
         sighting.packet = identity::new_identity(hook);
@@ -107,7 +132,7 @@ pub unsafe fn observe<A: Access>(hook: Hook, skb: *const u8, location: u64, reas
                 identity::remember_address(skb as u64, &entry)
             };
             if !remembered {
-                count(hook, Counter::LostTracking);
+                count(slot, Counter::LostTracking);
                 return;
             }
         }

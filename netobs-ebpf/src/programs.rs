@@ -1,5 +1,6 @@
 //! The programs. Above each stands the kernel prototype it rests on; all were checked on 6.1, 6.12 and 6.18.
 
+mod netfilter;
 mod tc;
 
 use aya_ebpf::macros::btf_tracepoint;
@@ -7,13 +8,13 @@ use aya_ebpf::programs::BtfTracePointContext;
 use netobs_ebpf::Hook;
 
 use crate::access::{Typed, offset};
-use crate::observe::observe;
+use crate::observe::{Spot, observe};
 
 /// `TP_PROTO(struct sk_buff *skb)`
 #[btf_tracepoint]
 fn net_dev_queue(ctx: BtfTracePointContext) -> i32 {
     // SAFETY: argument 0 is the packet.
-    unsafe { observe::<Typed>(Hook::NetDevQueue, ctx.arg(0), 0, 0) };
+    unsafe { observe::<Typed>(Spot::new(Hook::NetDevQueue), ctx.arg(0)) };
     0
 }
 
@@ -21,7 +22,7 @@ fn net_dev_queue(ctx: BtfTracePointContext) -> i32 {
 #[btf_tracepoint]
 fn net_dev_start_xmit(ctx: BtfTracePointContext) -> i32 {
     // SAFETY: argument 0 is the packet.
-    unsafe { observe::<Typed>(Hook::NetDevStartXmit, ctx.arg(0), 0, 0) };
+    unsafe { observe::<Typed>(Spot::new(Hook::NetDevStartXmit), ctx.arg(0)) };
     0
 }
 
@@ -29,7 +30,7 @@ fn net_dev_start_xmit(ctx: BtfTracePointContext) -> i32 {
 #[btf_tracepoint]
 fn netif_rx(ctx: BtfTracePointContext) -> i32 {
     // SAFETY: argument 0 is the packet.
-    unsafe { observe::<Typed>(Hook::NetifRx, ctx.arg(0), 0, 0) };
+    unsafe { observe::<Typed>(Spot::new(Hook::NetifRx), ctx.arg(0)) };
     0
 }
 
@@ -37,7 +38,7 @@ fn netif_rx(ctx: BtfTracePointContext) -> i32 {
 #[btf_tracepoint]
 fn netif_receive_skb(ctx: BtfTracePointContext) -> i32 {
     // SAFETY: argument 0 is the packet.
-    unsafe { observe::<Typed>(Hook::NetifReceiveSkb, ctx.arg(0), 0, 0) };
+    unsafe { observe::<Typed>(Spot::new(Hook::NetifReceiveSkb), ctx.arg(0)) };
     0
 }
 
@@ -46,7 +47,10 @@ fn netif_receive_skb(ctx: BtfTracePointContext) -> i32 {
 #[btf_tracepoint]
 fn kfree_skb(ctx: BtfTracePointContext) -> i32 {
     // SAFETY: arguments as above.
-    unsafe { observe::<Typed>(Hook::KfreeSkb, ctx.arg(0), ctx.arg(1), ctx.arg(2)) };
+    unsafe {
+        let spot = Spot { location: ctx.arg(1), reason: ctx.arg(2), ..Spot::new(Hook::KfreeSkb) };
+        observe::<Typed>(spot, ctx.arg(0));
+    }
     0
 }
 
@@ -55,7 +59,7 @@ fn kfree_skb(ctx: BtfTracePointContext) -> i32 {
 fn consume_skb(ctx: BtfTracePointContext) -> i32 {
     let location = if offset!(consume_has_location) == 0 { 0 } else { ctx.arg(1) };
     // SAFETY: argument 0 is the packet.
-    unsafe { observe::<Typed>(Hook::ConsumeSkb, ctx.arg(0), location, 0) };
+    unsafe { observe::<Typed>(Spot { location, ..Spot::new(Hook::ConsumeSkb) }, ctx.arg(0)) };
     0
 }
 
@@ -63,7 +67,7 @@ fn consume_skb(ctx: BtfTracePointContext) -> i32 {
 #[btf_tracepoint]
 fn skb_copy_datagram_iovec(ctx: BtfTracePointContext) -> i32 {
     // SAFETY: argument 0 is the packet.
-    unsafe { observe::<Typed>(Hook::SkbCopyDatagram, ctx.arg(0), 0, 0) };
+    unsafe { observe::<Typed>(Spot::new(Hook::SkbCopyDatagram), ctx.arg(0)) };
     0
 }
 
@@ -71,6 +75,6 @@ fn skb_copy_datagram_iovec(ctx: BtfTracePointContext) -> i32 {
 #[btf_tracepoint]
 fn tcp_probe(ctx: BtfTracePointContext) -> i32 {
     // SAFETY: argument 1 is the packet.
-    unsafe { observe::<Typed>(Hook::TcpProbe, ctx.arg(1), 0, 0) };
+    unsafe { observe::<Typed>(Spot::new(Hook::TcpProbe), ctx.arg(1)) };
     0
 }

@@ -7,7 +7,7 @@ use aya_ebpf::helpers::bpf_ktime_get_ns;
 use aya_ebpf::helpers::generated::bpf_probe_read_kernel;
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{PerCpuArray, RingBuf};
-use netobs_ebpf::{Conntrack, Counter, Event, Hook, MISSING, flags};
+use netobs_ebpf::{Conntrack, Counter, Event, Hook, MISSING, flags, slot};
 
 use crate::access::{Access, LAYOUT, Probed, offset};
 use crate::counters::count;
@@ -61,6 +61,7 @@ pub fn is_ring_busy() -> bool {
 /// What is known of a sighting beside the packet itself.
 pub struct Sighting {
     pub hook: Hook,
+    pub site: u8,
     pub skb: *const u8,
     pub device: *const u8,
     /// Namespace and device, see `observe::place`.
@@ -77,9 +78,10 @@ pub struct Sighting {
 /// The pointers in `sighting` are those of a live packet and its device.
 #[inline(always)]
 pub unsafe fn record<A: Access>(sighting: &Sighting, extent: &Extent, header: &MaybeUninit<Header>) {
-    count(sighting.hook, Counter::Emitted);
+    let slot = slot(sighting.hook, sighting.site);
+    count(slot, Counter::Emitted);
     let Some(mut entry) = EVENTS.reserve::<Event>(0) else {
-        count(sighting.hook, Counter::LostRing);
+        count(slot, Counter::LostRing);
         return;
     };
     let event = entry.as_mut_ptr();
@@ -100,7 +102,8 @@ pub unsafe fn record<A: Access>(sighting: &Sighting, extent: &Extent, header: &M
         (*event).captured = extent.captured as u8;
         (*event).hook = sighting.hook as u8;
         (*event).packet_type = A::read_bits(skb, &LAYOUT.skb_pkt_type);
-        (*event).reserved = [0; 2];
+        (*event).site = sighting.site;
+        (*event).reserved = 0;
         (*event).ifindex = sighting.place as u32;
         (*event).device = if device.is_null() { [0; 2] } else { device_name(device) };
         let ethernet = if extent.ethernet { flags::ETHERNET } else { 0 };

@@ -8,7 +8,7 @@ use aya_ebpf::programs::TcContext;
 use netobs_ebpf::Hook;
 
 use crate::access::{Access, Probed};
-use crate::observe::observe;
+use crate::observe::{Spot, observe};
 
 /// `TCX_NEXT`, and `TC_ACT_UNSPEC` of a clsact filter with direct action: the next program or filter is asked. Anything
 /// else, `TC_ACT_OK` too, would end the chain and take the packet from those behind.
@@ -18,7 +18,7 @@ const NEXT: i32 = -1;
 #[classifier]
 fn tc_ingress(ctx: TcContext) -> i32 {
     // SAFETY: the address is the packet's.
-    unsafe { observe::<Probed>(Hook::TcIngress, packet(&ctx), 0, 0) };
+    unsafe { observe::<Probed>(Spot::new(Hook::TcIngress), packet(&ctx)) };
     NEXT
 }
 
@@ -26,7 +26,7 @@ fn tc_ingress(ctx: TcContext) -> i32 {
 #[classifier]
 fn tc_egress(ctx: TcContext) -> i32 {
     // SAFETY: the address is the packet's.
-    unsafe { observe::<Probed>(Hook::TcEgress, packet(&ctx), 0, 0) };
+    unsafe { observe::<Probed>(Spot::new(Hook::TcEgress), packet(&ctx)) };
     NEXT
 }
 

@@ -20,9 +20,10 @@ pub struct CheckArguments {
     format: Format,
 }
 
-/// Attaches the classifiers to the loopback of a namespace that nobody else is in.
-fn attach_tc(session: &mut Session) {
+/// Attaches what belongs to a device or a namespace to the loopback and the hooks of one that nobody else is in.
+fn attach_in_netns(session: &mut Session) {
     let Ok(netns) = fresh_netns() else { return };
+    session.attach_netfilter_in(&netns);
     let Ok(links) = Socket::open_in(&netns).and_then(|mut socket| socket.links()) else { return };
     let links = links.into_iter().filter(|link| link.loopback).collect();
     session.attach_tc(&[Target { netns, name: "a namespace of its own".into(), links }]);
@@ -32,7 +33,7 @@ fn attach_tc(session: &mut Session) {
 pub fn run(arguments: CheckArguments) -> anyhow::Result<ExitCode> {
     let kernel = Kernel::read().map_err(|error| Refusal::NotPermitted(error.to_string()))?;
     let (mut session, _ring) = Session::attach(&kernel, &Filter::compile("")?, &Selection::default())?;
-    attach_tc(&mut session);
+    attach_in_netns(&mut session);
     session.detach();
     let mut blind_spots: Vec<String> = session
         .probes()

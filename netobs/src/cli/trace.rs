@@ -72,6 +72,7 @@ pub fn run(arguments: TraceArguments) -> anyhow::Result<ExitCode> {
     }
     // Its handles would keep the namespaces alive.
     drop(targets);
+    attached.0.attach_netfilter(&mut namespaces);
     let undo = attached.0.undo();
     let limits = Limits { count: arguments.count, drops_only: arguments.drops };
     let trace = Trace::new(&kernel, namespaces, attached, Writer::stdout(arguments.format), limits);

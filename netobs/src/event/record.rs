@@ -42,6 +42,14 @@ pub struct Event {
     pub origin: Option<Origin>,
     /// Where.
     pub hook: Hook,
+    /// Which function, at [`Hook::Function`].
+    pub site: u8,
+    /// At a netfilter hook: whether the packet leaves it, accepted by everything there, rather than enters it.
+    pub is_leaving: bool,
+    /// At a netfilter hook: `br_netfilter` made a bridged frame pass here.
+    pub is_bridged: bool,
+    /// At a netfilter hook: the device the packet is to leave by.
+    pub output: Option<Ifindex>,
     /// Namespace, if the packet had a device or a socket.
     pub netns: Option<NetnsInode>,
     /// Device index, if the packet had a device.
@@ -93,8 +101,12 @@ pub fn decode(bytes: &[u8], layout: Option<&ConntrackLayout>) -> Option<Event> {
         packet: PacketId(record.packet),
         origin,
         hook,
+        site: record.site,
+        is_leaving: has(flags::LEAVING),
+        is_bridged: has(flags::BRIDGED),
+        output: hook.is_netfilter().then(|| u32::try_from(record.location).ok()).flatten().and_then(index),
         netns: (record.netns != 0).then_some(NetnsInode(record.netns)),
-        ifindex: (record.ifindex != 0).then_some(Ifindex(record.ifindex)),
+        ifindex: index(record.ifindex),
         device: (record.device != [0; 2]).then(|| DeviceName(bytes_of(&record.device))),
         length: record.length,
         headers,
@@ -103,11 +115,15 @@ pub fn decode(bytes: &[u8], layout: Option<&ConntrackLayout>) -> Option<Event> {
             .then(|| Box::new(Captured { bytes: header.into(), ethernet, ether_type: record.protocol })),
         conntrack: layout.filter(|_| has(flags::CONNTRACK)).map(|l| Conntrack::decode(&record.conntrack, l)),
         reason: (hook == Hook::KfreeSkb).then_some(DropReason(record.reason)),
-        location: (record.location != 0).then_some(record.location),
+        location: (record.location != 0 && !hook.is_netfilter()).then_some(record.location),
         is_copy: has(flags::COPY),
         family: (record.family != 0).then_some(record.family),
         packet_type: record.packet_type,
     })
+}
+
+fn index(number: u32) -> Option<Ifindex> {
+    (number != 0).then_some(Ifindex(number))
 }
 
 fn bytes_of<const WORDS: usize, const BYTES: usize>(words: &[u64; WORDS]) -> [u8; BYTES] {

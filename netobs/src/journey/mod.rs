@@ -4,6 +4,8 @@ mod nat;
 mod outcome;
 mod tracker;
 
+use std::sync::Arc;
+
 use netobs_ebpf::Hook;
 
 pub use nat::{Rewrite, RewriteKind};
@@ -21,6 +23,10 @@ pub struct Hop {
     pub time: u64,
     /// Where in the kernel.
     pub hook: Hook,
+    /// Which function, at [`Hook::Function`].
+    pub site: u8,
+    /// What netfilter did with it, at one of its hooks.
+    pub passage: Option<Box<Passage>>,
     /// Namespace of the device.
     pub netns: Option<NetnsInode>,
     /// The device's index there.
@@ -33,8 +39,19 @@ pub struct Hop {
     pub headers: Headers,
     /// The packet inside, in a tunnel or quoted by an ICMP error.
     pub nested: Option<Box<Nested>>,
-    /// The conntrack entry it carried here.
-    pub conntrack: Option<Box<Conntrack>>,
+    /// The conntrack entry it carried here; most hops share one.
+    pub conntrack: Option<Arc<Conntrack>>,
+}
+
+/// A packet's way through one netfilter hook.
+#[derive(Clone, Copy, Debug)]
+pub struct Passage {
+    /// `br_netfilter` made a bridged frame pass.
+    pub is_bridged: bool,
+    /// The device it is to leave by.
+    pub output: Option<Ifindex>,
+    /// What it was when everything registered there had accepted it. `None` if that was not seen.
+    pub left_as: Option<Headers>,
 }
 
 /// The kernel threw the packet away.
@@ -79,6 +96,8 @@ pub struct Journey {
     pub headers: Headers,
     /// The packet inside, in a tunnel or quoted by an ICMP error.
     pub nested: Option<Box<Nested>>,
+    /// What it was when last seen.
+    pub now: Headers,
     /// Where it was seen, in order.
     pub hops: Vec<Hop>,
     /// What NAT made of it, in order.

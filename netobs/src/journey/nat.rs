@@ -3,7 +3,7 @@
 use netobs_ebpf::Hook;
 
 use super::Hop;
-use crate::event::{Direction, Tuple};
+use crate::event::{Conntrack, Direction, Headers, Tuple};
 use crate::netns::NetnsInode;
 
 /// What was rewritten. `Un…` is the automatic reverse that a reply gets.
@@ -53,35 +53,50 @@ pub struct Rewrite {
     pub after: Tuple,
 }
 
-/// What happened to the tuple between `earlier` and `later`, the hop with index `index`.
-pub fn between(earlier: &Hop, later: &Hop, index: usize) -> Vec<Rewrite> {
-    let (before, after) = (earlier.headers.tuple, later.headers.tuple);
-    if before == after || earlier.headers.proto != later.headers.proto {
+/// The netfilter hook that rewrote the packet between the last of these hops and `later`.
+pub fn hook_between(hops: &[Hop], kind: RewriteKind, later: &Hop) -> Option<&'static str> {
+    let earlier = hops.iter().rev().find(|hop| hop.hook != Hook::Function).filter(|hop| hop.netns == later.netns)?;
+    let received = matches!(earlier.hook, Hook::NetifReceiveSkb | Hook::TcIngress);
+    match (kind.changes_source(), later.hook) {
+        // Functions called from the hook may lie between, nothing else.
+        _ if earlier.hook.is_netfilter() => name(earlier.hook),
+        // Received here and now leaving: PREROUTING and POSTROUTING lie between, FORWARD rewrites nothing.
+        (true, Hook::NetDevQueue | Hook::TcEgress) if received => Some("nf_postrouting"),
+        (false, Hook::NetDevQueue | Hook::TcEgress) if received => Some("nf_prerouting"),
+        // From a bridge port to the bridge: only br_netfilter's PREROUTING lies between.
+        (false, Hook::NetifReceiveSkb) if received => Some("nf_prerouting"),
+        _ => None,
+    }
+}
+
+/// A hook's name if it is one of netfilter's.
+pub fn name(hook: Hook) -> Option<&'static str> {
+    Some(match hook {
+        Hook::NfPrerouting => "nf_prerouting",
+        Hook::NfInput => "nf_input",
+        Hook::NfForward => "nf_forward",
+        Hook::NfOutput => "nf_output",
+        Hook::NfPostrouting => "nf_postrouting",
+        _ => return None,
+    })
+}
+
+/// What changed, and how: each with its tuple before and after.
+pub fn changes(earlier: &Headers, later: &Headers, conntrack: Option<&Conntrack>) -> Vec<(RewriteKind, Tuple, Tuple)> {
+    let (before, after) = (earlier.tuple, later.tuple);
+    if before == after || earlier.proto != later.proto {
         return Vec::new();
     }
-    let is_reply = later.conntrack.as_ref().and_then(|ct| ct.direction) == Some(Direction::Reply);
-    let mut rewrites = Vec::new();
+    let is_reply = conntrack.and_then(|ct| ct.direction) == Some(Direction::Reply);
+    let mut changes = Vec::new();
     // The stack rewrites destinations before it routes and sources after.
     let mut now = before;
     if (before.dst, before.dport) != (after.dst, after.dport) {
         now = Tuple { dst: after.dst, dport: after.dport, ..now };
-        let kind = if is_reply { RewriteKind::UnSnat } else { RewriteKind::Dnat };
-        rewrites.push(Rewrite { kind, before_hop: index, netns: later.netns, hook: None, before, after: now });
+        changes.push((if is_reply { RewriteKind::UnSnat } else { RewriteKind::Dnat }, before, now));
     }
     if (before.src, before.sport) != (after.src, after.sport) {
-        let kind = if is_reply { RewriteKind::UnDnat } else { RewriteKind::Snat };
-        rewrites.push(Rewrite { kind, before_hop: index, netns: later.netns, hook: None, before: now, after });
+        changes.push((if is_reply { RewriteKind::UnDnat } else { RewriteKind::Snat }, now, after));
     }
-    let forwarded = earlier.netns == later.netns && matches!(earlier.hook, Hook::NetifReceiveSkb | Hook::TcIngress);
-    for rewrite in &mut rewrites {
-        rewrite.hook = match (rewrite.kind.changes_source(), later.hook) {
-            // Received here and now leaving: PREROUTING and POSTROUTING lie between, FORWARD rewrites nothing.
-            (true, Hook::NetDevQueue | Hook::TcEgress) if forwarded => Some("nf_postrouting"),
-            (false, Hook::NetDevQueue | Hook::TcEgress) if forwarded => Some("nf_prerouting"),
-            // From a bridge port to the bridge: only br_netfilter's PREROUTING lies between.
-            (false, Hook::NetifReceiveSkb) if forwarded => Some("nf_prerouting"),
-            _ => None,
-        };
-    }
-    rewrites
+    changes
 }

@@ -46,23 +46,31 @@ pub trait Ending {
     fn lost_events(&mut self) -> bool;
 }
 
+/// Whether the hop is a device the packet leaves by.
+fn is_sent(hop: &Hop) -> bool {
+    matches!(hop.hook, Hook::NetDevQueue | Hook::NetDevStartXmit | Hook::TcEgress)
+}
+
 /// Judges a journey that has ended, or of which nothing more was heard.
 pub fn judge(journey: &Journey, state: &mut impl Ending) -> Outcome {
     if journey.taken.is_some() {
         return Outcome::Delivered;
     }
     let last = journey.hops.last();
-    let arrived = last.is_some_and(|hop| matches!(hop.hook, Hook::NetifReceiveSkb | Hook::TcIngress));
+    let on_a_device = journey.hops.iter().rev().find(|hop| !matches!(hop.hook, Hook::Function));
+    let arrived = on_a_device.is_some_and(|hop| {
+        matches!(hop.hook, Hook::NetifReceiveSkb | Hook::TcIngress | Hook::NfPrerouting | Hook::NfInput)
+    });
     if let Some(drop) = &journey.dropped {
         return if arrived && state.is_taken(journey, drop) { Outcome::Delivered } else { Outcome::Dropped };
     }
     let Some(last) = last else { return Outcome::Unknown };
-    let off_the_machine = last.hook.is_transmit() && state.is_hardware(last) == Some(true);
+    let off_the_machine = is_sent(last) && state.is_hardware(last) == Some(true);
     if let Some((_, location)) = journey.consumed {
         if off_the_machine {
             return Outcome::Left;
         }
-        if journey.copies > 0 && (last.hook.is_transmit() || state.is_bridge(location)) {
+        if journey.copies > 0 && (is_sent(last) || state.is_bridge(location)) {
             return Outcome::ClonedAway;
         }
         return if arrived { Outcome::Delivered } else { Outcome::Unknown };

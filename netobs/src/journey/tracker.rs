@@ -1,11 +1,13 @@
 //! Joins events to journeys, and decides when a journey is over.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::sync::Arc;
 
 use netobs_ebpf::Hook;
 
-use super::{Drop, Hop, Journey, nat};
+use super::{Drop, Hop, Journey, Passage, Rewrite, RewriteKind, nat};
 use crate::event::{Event, Origin, PacketId};
+use crate::netns::NetnsInode;
 
 /// A journey that ended may still get one event: the copy that a raw socket held is freed when it is read.
 const SETTLE: u64 = 20_000_000;
@@ -13,8 +15,8 @@ const SETTLE: u64 = 20_000_000;
 const QUIET: u64 = 300_000_000;
 /// Under a flood, so long must do: packets that UDP took without a word pile up otherwise.
 const QUIET_IN_A_CROWD: u64 = 50_000_000;
-/// Open journeys are bounded: at about 2 KiB each these are 32 MiB.
-const OPEN: usize = 16_384;
+/// Open journeys are bounded: at about 4 KiB each these are 32 MiB.
+const OPEN: usize = 8192;
 /// Finished journeys wait for older ones that are still open, so that people read them in order; but no more than these.
 const READY: usize = 2048;
 const AF_PACKET: u16 = libc::AF_PACKET as u16;
@@ -141,7 +143,8 @@ impl Journey {
             length: event.length,
             headers: event.headers,
             nested: event.nested.clone(),
-            hops: Vec::with_capacity(10),
+            now: event.headers,
+            hops: Vec::with_capacity(14),
             rewrites: Vec::new(),
             copies: 0,
             taken: None,
@@ -171,25 +174,86 @@ impl Journey {
             | Hook::NetifRx
             | Hook::NetifReceiveSkb
             | Hook::TcIngress
-            | Hook::TcEgress => self.pass(event),
+            | Hook::TcEgress
+            | Hook::Function => self.pass(event),
+            Hook::NfPrerouting | Hook::NfInput | Hook::NfForward | Hook::NfOutput | Hook::NfPostrouting => {
+                if event.is_leaving {
+                    self.leave(event);
+                } else {
+                    self.pass(event);
+                }
+            }
+        }
+    }
+
+    /// Completes the hop at the netfilter hook the packet leaves.
+    fn leave(&mut self, event: &Event) {
+        let entered = self.hops.iter_mut().rev().find(|hop| {
+            hop.hook == event.hook
+                && hop.netns == event.netns
+                && hop.passage.as_ref().is_some_and(|passage| passage.left_as.is_none())
+        });
+        // A packet that was in the hook already when the programs were attached only leaves.
+        let Some(hop) = entered else { return };
+        if let Some(passage) = &mut hop.passage {
+            passage.left_as = Some(event.headers);
+        }
+        // Connection tracking comes after the program that saw it enter.
+        hop.conntrack = event.conntrack.map(Arc::new).or_else(|| hop.conntrack.take());
+        let (netns, hook) = (hop.netns, nat::name(hop.hook));
+        self.note_rewrites(event, |_, _| (netns, hook));
+    }
+
+    /// Compares the packet with what it was before. `place` says where that kind of change happened.
+    fn note_rewrites(
+        &mut self,
+        event: &Event,
+        place: impl Fn(&Self, RewriteKind) -> (Option<NetnsInode>, Option<&'static str>),
+    ) {
+        for (kind, before, after) in nat::changes(&self.now, &event.headers, event.conntrack.as_ref()) {
+            let (netns, hook) = place(self, kind);
+            self.rewrites.push(Rewrite { kind, before_hop: self.hops.len(), netns, hook, before, after });
+        }
+        self.now = event.headers;
+    }
+
+    /// A frame that the bridge hands up keeps the mark of `br_netfilter` when it is routed on.
+    fn is_still_bridged(&self, event: &Event) -> bool {
+        match event.hook {
+            Hook::NfPrerouting => true,
+            Hook::NfForward => event.output == event.ifindex,
+            _ => {
+                let earlier = self.hops.iter().rev().find(|hop| hop.hook == Hook::NfForward);
+                earlier.and_then(|hop| hop.passage.as_ref()).is_some_and(|passage| passage.is_bridged)
+            }
         }
     }
 
     fn pass(&mut self, event: &Event) {
+        let passage = event.hook.is_netfilter().then(|| Passage {
+            is_bridged: event.is_bridged && self.is_still_bridged(event),
+            output: event.output,
+            left_as: None,
+        });
+        let known = self.hops.last().and_then(|hop| hop.conntrack.as_ref());
+        let conntrack = event.conntrack.map(|entry| match known {
+            Some(known) if **known == entry => Arc::clone(known),
+            _ => Arc::new(entry),
+        });
         let hop = Hop {
             time: event.time,
             hook: event.hook,
+            site: event.site,
+            passage: passage.map(Box::new),
             netns: event.netns,
             ifindex: event.ifindex,
             device: event.device,
             length: event.length,
             headers: event.headers,
             nested: event.nested.clone(),
-            conntrack: event.conntrack.map(Box::new),
+            conntrack,
         };
-        if let Some(earlier) = self.hops.last() {
-            self.rewrites.extend(nat::between(earlier, &hop, self.hops.len()));
-        }
+        self.note_rewrites(event, |journey, kind| (hop.netns, nat::hook_between(&journey.hops, kind, &hop)));
         self.hops.push(hop);
     }
 }

@@ -11,7 +11,8 @@ pub use escape::{printable, shortened};
 pub use format::Format;
 pub use record::{CapabilitiesRecord, LostRecord, OutcomeCounts, ProbeRecord, SummaryRecord};
 pub use record::{
-    ConntrackRecord, DropRecord, EndRecord, HopRecord, MssRecord, NatRecord, PacketRecord, SmallestMtu, TupleRecord,
+    ConntrackRecord, DropRecord, EndRecord, HopRecord, MssRecord, NatRecord, NetfilterRecord, PacketRecord,
+    SmallestMtu, TupleRecord,
 };
 pub use style::Style;
 pub use writer::{Closed, Writer};

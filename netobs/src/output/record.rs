@@ -55,8 +55,23 @@ pub struct HopRecord {
     pub tuple: TupleRecord,
     /// Addresses and ports of the packet inside, where this one is a VXLAN tunnel's.
     pub inner: Option<TupleRecord>,
-    /// The conntrack entry carried here.
+    /// The conntrack entry carried here; at a netfilter hook, when the packet left it.
     pub ct: Option<ConntrackRecord>,
+    /// What netfilter did, at one of its hooks.
+    pub netfilter: Option<NetfilterRecord>,
+}
+
+/// A packet's way through one netfilter hook.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct NetfilterRecord {
+    /// `accept` or `drop`; `null` if what became of it was not seen.
+    pub verdict: Option<&'static str>,
+    /// The device it is to leave by.
+    pub out: Option<String>,
+    /// Whether `br_netfilter` made a bridged frame pass here.
+    pub bridged: bool,
+    /// Addresses and ports when it left the hook, if that was seen.
+    pub after: Option<TupleRecord>,
 }
 
 /// One NAT rewrite.

@@ -3,8 +3,8 @@
 use std::io::{self, Write};
 
 use super::record::{
-    CapabilitiesRecord, DropRecord, HopRecord, MssRecord, NatRecord, OutcomeCounts, PacketRecord, SummaryRecord,
-    TupleRecord,
+    CapabilitiesRecord, DropRecord, HopRecord, MssRecord, NatRecord, NetfilterRecord, OutcomeCounts, PacketRecord,
+    SummaryRecord, TupleRecord,
 };
 use super::{Style, printable, shortened};
 
@@ -39,8 +39,10 @@ pub(super) fn packet(out: &mut impl Write, packet: &PacketRecord, style: Style) 
         }
         inner.clone_from(&hop.inner);
         let now = hop.ct.as_ref().and_then(|ct| ct.state);
-        let note =
-            if now.is_some() && now != state { format!("  ct {}", now.unwrap_or_default()) } else { String::new() };
+        let mut note = hop.netfilter.as_ref().map(passage).unwrap_or_default();
+        if let Some(now) = now.filter(|now| Some(*now) != state) {
+            note.push_str(&format!("  ct {now}"));
+        }
         state = now.or(state);
         let line = format!(
             "{}  {:netns_width$}  {:device_width$}  {:hook_width$}",
@@ -55,6 +57,10 @@ pub(super) fn packet(out: &mut impl Write, packet: &PacketRecord, style: Style) 
         for line in wrap(&line, WIDTH - INDENT.len()) {
             writeln!(out, "{INDENT}{}", style.change(&line))?;
         }
+    }
+    // The last netfilter hook may have rewritten what was thrown away before the next.
+    for nat in packet.nat.iter().filter(|nat| nat.before_hop >= packet.hops.len()) {
+        writeln!(out, "{INDENT}{}", style.change(&rewrite(nat)))?;
     }
     ending(out, packet, style)?;
     writeln!(out)
@@ -72,6 +78,14 @@ fn too_large(mss: &MssRecord) -> Option<String> {
     let asked = mss.clamped_to.unwrap_or(mss.offered);
     let fitting = mss.would_fit.map(|size| format!("; {size} would fit")).unwrap_or_default();
     Some(format!("mss {asked} is too large for {device}{place}, whose MTU is {}{fitting}", smallest.bytes))
+}
+
+/// `  → up0, bridged`: what is out of the ordinary. That a packet was accepted shows in that it goes on.
+fn passage(netfilter: &NetfilterRecord) -> String {
+    let out = netfilter.out.as_ref().map(|device| format!("  → {}", printable(device))).unwrap_or_default();
+    let bridged = if netfilter.bridged { "  bridged" } else { "" };
+    let verdict = if netfilter.verdict == Some("drop") { "  drop" } else { "" };
+    format!("{out}{bridged}{verdict}")
 }
 
 /// `12:00:00.123456 icmp 10.40.0.2 → 10.40.0.3, echo request seq 1, 98 bytes  [1.0.6]`
@@ -201,12 +215,13 @@ fn outcomes(counts: &OutcomeCounts) -> String {
 pub(super) fn capabilities(out: &mut impl Write, record: &CapabilitiesRecord, style: Style) -> io::Result<()> {
     writeln!(out, "{}", style.strong(&format!("Linux {}", printable(&record.kernel))))?;
     let names = width(record.probes.iter().map(|probe| probe.name.len()));
+    let kinds = width(record.probes.iter().map(|probe| probe.kind.len()));
     for probe in &record.probes {
         let verdict = match &probe.why_not {
             None => style.good("yes"),
             Some(why) => format!("{} {}", style.bad("no"), printable(why)),
         };
-        writeln!(out, "  {:names$}  {:6}  {verdict}", probe.name, probe.kind)?;
+        writeln!(out, "  {:names$}  {:kinds$}  {verdict}", probe.name, probe.kind)?;
     }
     if record.blind_spots.is_empty() {
         return writeln!(out, "Every hook can be attached here.");

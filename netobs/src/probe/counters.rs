@@ -1,7 +1,9 @@
 //! Reading what the programs counted.
 
 use aya::maps::{MapData, PerCpuArray};
-use netobs_ebpf::{Counter, Counters, Hook};
+use netobs_ebpf::{Counter, Counters, slot};
+
+use super::HookRow;
 
 /// Events due and lost since the programs were loaded, over all CPUs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -18,8 +20,8 @@ pub struct Losses {
 }
 
 /// One hook's counters, summed over the CPUs.
-pub(super) fn of_hook(map: &PerCpuArray<MapData, Counters>, hook: Hook) -> Losses {
-    let Ok(per_cpu) = map.get(&(hook as u32), 0) else { return Losses::default() };
+pub(super) fn of_row(map: &PerCpuArray<MapData, Counters>, row: &HookRow) -> Losses {
+    let Ok(per_cpu) = map.get(&slot(row.hook, row.site), 0) else { return Losses::default() };
     let total =
         |counter: Counter| -> u64 { per_cpu.iter().filter_map(|counters| counters.get(counter as usize)).sum() };
     Losses {

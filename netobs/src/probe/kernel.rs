@@ -2,6 +2,7 @@
 
 use netobs_ebpf::{Bits, Layout};
 
+use super::hooks;
 use crate::btf::{Btf, BtfError, EnumValues, Field};
 use crate::event::{ConntrackLayout, DropReason};
 
@@ -50,7 +51,12 @@ impl Kernel {
         }
         let arguments = |name| btf.tracepoint(name).map(|prototype| prototype.params.len());
         layout.consume_has_location = u32::from(arguments("consume_skb").is_some_and(|count| count > 1));
-        let tracepoints = super::HOOKS.iter().filter_map(|row| Some((row.name, arguments(row.name)?))).collect();
+        layout.bridge_nf = btf
+            .enum_values("skb_ext_id")
+            .and_then(|extensions| extensions.value("SKB_EXT_BRIDGE_NF"))
+            .and_then(|bit| 1_u32.checked_shl(u32::try_from(bit).ok()?))
+            .unwrap_or(0);
+        let tracepoints = hooks().filter_map(|row| Some((row.name, arguments(row.name)?))).collect();
         Ok(Self {
             release: nix::sys::utsname::uname()
                 .map(|names| names.release().to_string_lossy().into_owned())

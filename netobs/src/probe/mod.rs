@@ -4,11 +4,14 @@ mod counters;
 mod hooks;
 mod kernel;
 mod misses;
+mod netfilter;
 mod object;
+mod raw;
+mod refusal;
 mod session;
 pub mod tc;
 
 pub use counters::Losses;
-pub use hooks::{HOOKS, HookRow, Kind};
+pub use hooks::{HookRow, Kind, hooks};
 pub use kernel::{Kernel, KernelError};
 pub use session::{ProbeError, ProbeStatus, Selection, Session};

@@ -3,6 +3,7 @@
 use aya::{Btf, Ebpf, EbpfLoader};
 use netobs_ebpf::{Conditions, Layout};
 
+use super::raw::RawObject;
 use crate::filter::{Filter, FilterError};
 
 /// Built by `cargo xtask build`; see build.rs.
@@ -19,14 +20,22 @@ pub enum ObjectError {
     Load(#[from] aya::EbpfError),
 }
 
-/// Loads the maps and relocates the programs; none is in the kernel yet.
-pub(super) fn load(layout: &Layout, conditions: &Conditions, filter: &Filter, btf: &Btf) -> Result<Ebpf, ObjectError> {
+/// Loads the maps and relocates the programs; none is in the kernel yet. The second is the same object for programs that
+/// aya has no loader for.
+pub(super) fn load(
+    layout: &Layout,
+    conditions: &Conditions,
+    filter: &Filter,
+    btf: &Btf,
+) -> Result<(Ebpf, Result<RawObject, String>), ObjectError> {
     let object = filter.apply_to(OBJECT)?;
-    Ok(EbpfLoader::new()
+    let ebpf = EbpfLoader::new()
         .btf(Some(btf))
         .override_global("LAYOUT", bytes_of(layout), true)
         .override_global("CONDITIONS", bytes_of(conditions), true)
-        .load(&object)?)
+        .load(&object)?;
+    let raw = RawObject::new(&object, &ebpf).map_err(|error| format!("{error:#}"));
+    Ok((ebpf, raw))
 }
 
 trait Global {}

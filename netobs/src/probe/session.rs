@@ -1,19 +1,20 @@
 //! One set of attached programs, from attaching to detaching.
 
 use aya::maps::{MapData, PerCpuArray, RingBuf};
-use aya::programs::{BtfTracePoint, ProgramError};
+use aya::programs::BtfTracePoint;
 use aya::{Btf, Ebpf};
 use netobs_ebpf::{Conditions, Counters};
 
 use super::counters::{self, Losses};
-use super::hooks::{HOOKS, HookRow, Kind};
+use super::hooks::{HookRow, Kind, hooks};
 use super::kernel::Kernel;
-use super::misses;
+use super::netfilter::Netfilter;
 use super::object::{self, ObjectError};
-use super::tc;
+use super::{misses, refusal, tc};
 use crate::filter::Filter;
-use crate::netns::NetnsInode;
+use crate::netns::{Netns, NetnsInode};
 use crate::refusal::Refusal;
+use crate::state::Namespaces;
 
 /// Which packets to follow, where they are first seen.
 #[derive(Clone, Debug, Default)]
@@ -53,6 +54,9 @@ pub struct Session {
     counters: PerCpuArray<MapData, Counters>,
     probes: Vec<ProbeStatus>,
     undo: tc::Undo,
+    netfilter: Netfilter,
+    /// Why the netfilter programs are not attached in some namespace.
+    refused: Option<String>,
     /// Set when detached.
     missed: Option<u64>,
 }
@@ -70,7 +74,7 @@ impl Session {
             reserved: 0,
             device: selection.device.as_deref().map_or([0; 2], device_words),
         };
-        let mut ebpf = object::load(&kernel.layout, &conditions, filter, &btf).map_err(refused)?;
+        let (mut ebpf, raw) = object::load(&kernel.layout, &conditions, filter, &btf).map_err(refused)?;
         let ring =
             ebpf.take_map("EVENTS").and_then(|map| RingBuf::try_from(map).ok()).ok_or(ProbeError::Map("EVENTS"))?;
         let counters = ebpf
@@ -78,14 +82,14 @@ impl Session {
             .and_then(|map| PerCpuArray::try_from(map).ok())
             .ok_or(ProbeError::Map("COUNTERS"))?;
         let mut probes = Vec::new();
-        for row in &HOOKS {
-            if row.is_per_device() {
-                continue;
-            }
+        for row in hooks().filter(|row| row.kinds.contains(&Kind::TpBtf)) {
             let why_not = attach_tracepoint(&mut ebpf, kernel, row, &btf).err();
             probes.push(ProbeStatus { row, kind: Kind::TpBtf, why_not });
         }
-        Ok((Self { ebpf: Some(ebpf), counters, probes, missed: None, undo: tc::Undo::default() }, ring))
+        let mut netfilter = Netfilter::default();
+        probes.extend(netfilter.load(&raw, &mut ebpf));
+        let undo = tc::Undo::default();
+        Ok((Self { ebpf: Some(ebpf), counters, probes, undo, netfilter, refused: None, missed: None }, ring))
     }
 
     /// Attaches the classifiers to these devices, once. Without this call they are not even loaded.
@@ -95,37 +99,72 @@ impl Session {
         }
     }
 
+    /// Attaches the netfilter programs in every namespace that has rules.
+    pub fn attach_netfilter(&mut self, namespaces: &mut Namespaces) {
+        self.netfilter.cover_all(namespaces);
+        self.refused = self.netfilter.refused();
+    }
+
+    /// Attaches them in one namespace, whether it has rules or not.
+    pub fn attach_netfilter_in(&mut self, netns: &Netns) {
+        self.netfilter.cover(netns, true);
+        self.refused = self.netfilter.refused();
+    }
+
+    /// A packet was seen in this namespace: netfilter programs are attached there by the next [`Self::tend`].
+    pub fn saw(&mut self, netns: NetnsInode) {
+        self.netfilter.saw(netns);
+    }
+
+    /// Follows namespaces that come, go, or get their first rules. To be called often.
+    pub fn tend(&mut self, namespaces: &mut Namespaces) {
+        self.netfilter.tend(namespaces);
+        if self.refused.is_none() {
+            self.refused = self.netfilter.refused();
+        }
+    }
+
     /// What must be undone even if the session is never dropped.
     pub fn undo(&self) -> tc::Undo {
         self.undo.clone()
     }
 
     /// What became of each hook.
-    pub fn probes(&self) -> &[ProbeStatus] {
-        &self.probes
+    pub fn probes(&self) -> Vec<ProbeStatus> {
+        let mut probes = self.probes.clone();
+        for probe in probes.iter_mut().filter(|probe| probe.kind == Kind::Netfilter) {
+            probe.why_not = self.refused.clone();
+        }
+        probes
     }
 
     /// What was counted so far, over all hooks.
     pub fn losses(&self) -> Losses {
         let mut total = Losses::default();
-        for row in &HOOKS {
+        for row in hooks() {
             total += self.losses_of(row);
         }
-        total.missed = self.missed.unwrap_or_else(|| misses::total(self.ebpf.as_ref()));
+        total.missed = self.missed.unwrap_or_else(|| self.count_missed());
         total
     }
 
     /// What one hook counted so far. Programs that did not run are counted in [`Self::losses`] only.
     pub fn losses_of(&self, row: &HookRow) -> Losses {
-        counters::of_hook(&self.counters, row.hook)
+        counters::of_row(&self.counters, row)
     }
 
     /// Detaches everything. Counters can still be read.
     pub fn detach(&mut self) {
         self.undo.undo();
         // The kernel's own count goes with the programs.
-        self.missed.get_or_insert_with(|| misses::total(self.ebpf.as_ref()));
+        let missed = self.count_missed();
+        self.missed.get_or_insert(missed);
+        self.netfilter = Netfilter::default();
         self.ebpf = None;
+    }
+
+    fn count_missed(&self) -> u64 {
+        misses::total(self.ebpf.as_ref()) + self.netfilter.missed()
     }
 }
 
@@ -143,42 +182,9 @@ fn attach_tracepoint(ebpf: &mut Ebpf, kernel: &Kernel, row: &HookRow, btf: &Btf)
         .program_mut(row.name)
         .and_then(|program| program.try_into().ok())
         .ok_or("the eBPF object has no such program")?;
-    program.load(row.name, btf).map_err(|error| one_line(&error))?;
-    program.attach().map_err(|error| one_line(&error))?;
+    program.load(row.name, btf).map_err(|error| refusal::of_aya(&error))?;
+    program.attach().map_err(|error| refusal::of_aya(&error))?;
     Ok(())
-}
-
-/// What the verifier ends its log with, whatever happened (`print_verification_stats`).
-const STATISTICS: [&str; 4] = ["processed ", "verification time ", "stack depth ", "max_states_per_insn "];
-
-/// A verifier log has thousands of lines; the last that says something is the reason.
-pub(super) fn one_line(error: &ProgramError) -> String {
-    match error {
-        ProgramError::LoadError { io_error, verifier_log } => {
-            let log = verifier_log.to_string();
-            if std::env::var_os("VLOG").is_some() {
-                eprintln!(
-                    "{}",
-                    log.lines().rev().take(25).collect::<Vec<_>>().into_iter().rev().collect::<Vec<_>>().join("\n")
-                );
-            }
-            let is_reason = |line: &&str| !line.is_empty() && !STATISTICS.iter().any(|start| line.starts_with(start));
-            let reason = log.lines().rev().find(is_reason);
-            format!(
-                "the kernel refused the program: {io_error}{}",
-                reason.map(|r| format!(": {r}")).unwrap_or_default()
-            )
-        }
-        other => {
-            let mut text = other.to_string();
-            let mut source = std::error::Error::source(other);
-            while let Some(cause) = source {
-                text = format!("{text}: {cause}");
-                source = cause.source();
-            }
-            text
-        }
-    }
 }
 
 fn refused(error: ObjectError) -> anyhow::Error {

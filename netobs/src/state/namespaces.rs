@@ -29,6 +29,7 @@ pub struct Namespaces {
     known: HashMap<NetnsInode, Known>,
     scanned: Option<Instant>,
     pins: Option<Inotify>,
+    generation: u64,
 }
 
 impl Default for Namespaces {
@@ -40,7 +41,7 @@ impl Default for Namespaces {
 impl Namespaces {
     /// Nothing known yet.
     pub fn new() -> Self {
-        Self { known: HashMap::new(), scanned: None, pins: None }
+        Self { known: HashMap::new(), scanned: None, pins: None, generation: 0 }
     }
 
     /// The name of a namespace. `None` if it was gone before anybody could ask.
@@ -53,6 +54,24 @@ impl Namespaces {
         let path = self.find(inode)?.path.clone();
         // The path may belong to another namespace by now.
         Netns::at(path).ok().filter(|netns| netns.inode() == inode)
+    }
+
+    /// Changes whenever a name under `/run/netns` came or went.
+    pub fn generation(&mut self) -> u64 {
+        if self.pins_changed() {
+            self.scanned = None;
+        }
+        self.generation
+    }
+
+    /// Whether anybody beside us still holds on to the namespace: a name or a process.
+    pub fn exists(&mut self, inode: NetnsInode) -> bool {
+        let is_there = |known: Option<&Known>| known.is_some_and(|known| inode_of(&known.path) == Some(inode));
+        is_there(self.known.get(&inode)) || {
+            // Its path may have gone while another leads to it, too.
+            self.scan();
+            is_there(self.known.get(&inode))
+        }
     }
 
     /// Every namespace that can be found now, by name.
@@ -78,7 +97,11 @@ impl Namespaces {
     fn pins_changed(&mut self) -> bool {
         match &self.pins {
             // An event without a name is about the directory itself: a scan, which lists it, would bring on the next.
-            Some(inotify) => inotify.read_events().is_ok_and(|events| events.iter().any(|event| event.name.is_some())),
+            Some(inotify) => {
+                let changed = inotify.read_events().is_ok_and(|events| events.iter().any(|event| event.name.is_some()));
+                self.generation += u64::from(changed);
+                changed
+            }
             None => {
                 self.pins = watch();
                 self.pins.is_some()
@@ -104,10 +127,14 @@ impl Namespaces {
     }
 
     fn insert(&mut self, name: String, path: PathBuf) {
-        if let Some(inode) = fs::metadata(&path).ok().and_then(|file| u32::try_from(file.ino()).ok()) {
-            self.known.insert(NetnsInode(inode), Known { name, path });
+        if let Some(inode) = inode_of(&path) {
+            self.known.insert(inode, Known { name, path });
         }
     }
+}
+
+fn inode_of(path: &Path) -> Option<NetnsInode> {
+    fs::metadata(path).ok().and_then(|file| u32::try_from(file.ino()).ok()).map(NetnsInode)
 }
 
 fn watch() -> Option<Inotify> {

@@ -16,6 +16,7 @@ struct Inside {
     addresses: HashSet<IpAddr>,
     hardware: HashSet<Ifindex>,
     mtus: HashMap<Ifindex, u32>,
+    names: HashMap<Ifindex, String>,
 }
 
 /// What is inside each namespace, read over rtnetlink and remembered for a moment.
@@ -48,6 +49,11 @@ impl Neighbourhood {
         self.inside(namespaces, netns).and_then(|inside| inside.mtus.get(&device).copied())
     }
 
+    /// What a device is called now.
+    pub fn device_name(&mut self, namespaces: &mut Namespaces, netns: NetnsInode, device: Ifindex) -> Option<&str> {
+        self.inside(namespaces, netns).and_then(|inside| inside.names.get(&device)).map(String::as_str)
+    }
+
     fn inside(&mut self, namespaces: &mut Namespaces, netns: NetnsInode) -> Option<&Inside> {
         let stale = self.read.get(&netns).is_none_or(|(read, _)| read.elapsed() > FRESH);
         if stale {
@@ -61,8 +67,8 @@ fn look(namespaces: &mut Namespaces, netns: NetnsInode) -> Option<Inside> {
     let mut socket = Socket::open_in(&namespaces.open(netns)?).ok()?;
     let addresses = socket.addresses().ok()?.into_iter().map(|address| address.address).collect();
     let links = socket.links().ok()?;
+    let hardware = links.iter().filter(|link| link.kind.is_none() && !link.loopback).map(|link| link.ifindex).collect();
     let mtus = links.iter().map(|link| (link.ifindex, link.mtu)).collect();
-    let hardware =
-        links.into_iter().filter(|link| link.kind.is_none() && !link.loopback).map(|link| link.ifindex).collect();
-    Some(Inside { addresses, hardware, mtus })
+    let names = links.into_iter().map(|link| (link.ifindex, link.name)).collect();
+    Some(Inside { addresses, hardware, names, mtus })
 }

@@ -2,14 +2,18 @@
 
 use std::collections::HashSet;
 
+use netobs_ebpf::Hook;
+
 use super::info::info;
 use super::mss::mss;
 use super::time::WallClock;
 use crate::event::{Conntrack, Detail, Direction, Origin, Proto, Tuple, Wrapper};
 use crate::explain;
-use crate::journey::{self, Drop, Ending, Hop, Journey, Outcome, RewriteKind};
+use crate::journey::{self, Drop, Ending, Hop, Journey, Outcome, Passage, RewriteKind};
 use crate::netns::NetnsInode;
-use crate::output::{ConntrackRecord, DropRecord, EndRecord, HopRecord, NatRecord, PacketRecord, TupleRecord};
+use crate::output::{
+    ConntrackRecord, DropRecord, EndRecord, HopRecord, NatRecord, NetfilterRecord, PacketRecord, TupleRecord,
+};
 use crate::probe::{HookRow, Kernel};
 use crate::state::{Namespaces, Neighbourhood};
 use crate::symbols::Symbols;
@@ -46,6 +50,11 @@ impl<'k> Narrator<'k> {
         }
     }
 
+    /// What is known of namespaces, for whoever else follows them.
+    pub fn namespaces(&mut self) -> &mut Namespaces {
+        &mut self.namespaces
+    }
+
     /// From now on absence proves nothing.
     pub fn events_were_lost(&mut self) {
         self.lost_events = true;
@@ -75,7 +84,7 @@ impl<'k> Narrator<'k> {
             length: journey.length,
             tuple: tuple(journey.headers.tuple),
             mss: mss(journey, self),
-            hops: journey.hops.iter().map(|hop| self.hop(hop, journey.started)).collect(),
+            hops: (0..journey.hops.len()).filter_map(|index| self.hop(journey, index)).collect(),
             nat: self.rewrites(journey),
             outcome: outcome.name(),
             drop: match &journey.dropped {
@@ -86,14 +95,15 @@ impl<'k> Narrator<'k> {
         }
     }
 
-    fn hop(&mut self, hop: &Hop, started: u64) -> HopRecord {
-        HopRecord {
-            offset_ns: hop.time.saturating_sub(started),
+    fn hop(&mut self, journey: &Journey, index: usize) -> Option<HopRecord> {
+        let hop = journey.hops.get(index)?;
+        Some(HopRecord {
+            offset_ns: hop.time.saturating_sub(journey.started),
             netns: self.netns(hop.netns),
             netns_inode: hop.netns.map(|netns| netns.0),
             device: hop.device.map(|device| device.to_string_lossy()),
             ifindex: hop.ifindex.map(|ifindex| ifindex.0),
-            hook: HookRow::of(hop.hook).name,
+            hook: HookRow::of(hop.hook, hop.site).map_or("?", |row| row.name),
             length: hop.length,
             tuple: tuple(hop.headers.tuple),
             inner: hop.nested.as_ref().and_then(|nested| match nested.wrapper {
@@ -101,7 +111,38 @@ impl<'k> Narrator<'k> {
                 Wrapper::IcmpError { .. } => None,
             }),
             ct: hop.conntrack.as_deref().map(conntrack),
+            netfilter: hop.passage.as_ref().map(|passage| self.passage(journey, index, passage)),
+        })
+    }
+
+    fn passage(&mut self, journey: &Journey, index: usize, passage: &Passage) -> NetfilterRecord {
+        let netns = journey.hops.get(index).and_then(|hop| hop.netns);
+        let out = passage.output.zip(netns).and_then(|(device, netns)| {
+            self.neighbourhood.device_name(&mut self.namespaces, netns, device).map(str::to_owned)
+        });
+        // Seen at a later place, it must have been let through.
+        let went_on = || journey.hops.iter().skip(index + 1).any(|hop| hop.hook != Hook::Function);
+        let verdict = if passage.left_as.is_some() || went_on() {
+            Some("accept")
+        } else if self.dropping_hook(journey) == Some(index) {
+            Some("drop")
+        } else {
+            None
+        };
+        NetfilterRecord {
+            verdict,
+            out,
+            bridged: passage.is_bridged,
+            after: passage.left_as.map(|headers| tuple(headers.tuple)),
         }
+    }
+
+    /// The netfilter hop that the packet entered and was thrown away in.
+    fn dropping_hook(&mut self, journey: &Journey) -> Option<usize> {
+        let drop = journey.dropped.as_ref()?;
+        let (index, last) = journey.hops.iter().enumerate().rev().find(|(_, hop)| hop.hook != Hook::Function)?;
+        let is_inside = last.passage.as_ref().is_some_and(|passage| passage.left_as.is_none());
+        (is_inside && self.kernel.reason(drop.reason) == Some("NETFILTER_DROP")).then_some(index)
     }
 
     fn rewrites(&mut self, journey: &Journey) -> Vec<NatRecord> {
@@ -122,6 +163,8 @@ impl<'k> Narrator<'k> {
     fn drop(&mut self, drop: &Drop, journey: &Journey) -> DropRecord {
         let reason = self.kernel.reason(drop.reason).map(str::to_owned);
         let function = self.function(drop.location);
+        let hook = self.dropping_hook(journey).and_then(|index| journey.hops.get(index));
+        let hook = hook.and_then(|hop| HookRow::of(hop.hook, hop.site));
         let explanation = explain::drop(reason.as_deref(), function.as_deref());
         // Addresses as they are where it died, NAT included.
         let here = tuple(journey.hops.last().map_or(journey.headers.tuple, |hop| hop.headers.tuple));
@@ -139,7 +182,7 @@ impl<'k> Narrator<'k> {
             look: named(explanation.look),
             netns: place.netns.clone(),
             device: place.device.clone(),
-            hook: None,
+            hook: hook.map(|row| row.name),
             rule: None,
             offset_ns: drop.time.saturating_sub(journey.started),
             fault: match explanation.kind {
@@ -155,7 +198,7 @@ impl<'k> Narrator<'k> {
     fn end(&mut self, journey: &Journey) -> Option<EndRecord> {
         let netns = journey.hops.last().and_then(|hop| self.netns(hop.netns));
         let (time, function) = match (&journey.taken, &journey.consumed, &journey.dropped) {
-            (Some((time, hook)), _, _) => (*time, Some(HookRow::of(*hook).function.to_owned())),
+            (Some((time, hook)), _, _) => (*time, HookRow::of(*hook, 0).map(|row| row.function.to_owned())),
             (None, Some((time, location)), _) => (*time, self.function(*location)),
             (None, None, Some(drop)) => (drop.time, self.function(drop.location)),
             (None, None, None) => return None,
@@ -250,14 +293,12 @@ fn conntrack(entry: &Conntrack) -> ConntrackRecord {
 
 #[cfg(test)]
 mod tests {
-    use netobs_ebpf::Hook;
-
     use super::*;
 
     #[test]
     fn hooks_that_are_not_hops_have_a_function_to_show() {
         for hook in [Hook::SkbCopyDatagram, Hook::TcpProbe] {
-            assert!(!HookRow::of(hook).function.is_empty());
+            assert!(!HookRow::of(hook, 0).unwrap().function.is_empty());
         }
     }
 }

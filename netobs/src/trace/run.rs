@@ -145,6 +145,7 @@ impl<'k> Trace<'k> {
         let mut held = Vec::new();
         while !self.is_enough() {
             let (read, newest) = self.read();
+            self.session.tend(self.narrator.namespaces());
             // With a backlog the events' own clock is the one to go by.
             let now = if read < BATCH { monotonic() } else { newest };
             let finished = self.tracker.finished(now);
@@ -182,6 +183,9 @@ impl<'k> Trace<'k> {
             if let Some(event) = event::decode(&item, self.kernel.conntrack.as_ref()) {
                 newest = newest.max(event.time);
                 self.decoded += 1;
+                if let Some(netns) = event.netns {
+                    self.session.saw(netns);
+                }
                 if event.time >= self.since {
                     self.tracker.push(&event);
                 }

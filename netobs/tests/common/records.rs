@@ -159,11 +159,11 @@ impl Packet {
         self.hops.iter().any(|hop| hop.netns.as_ref().is_some_and(|netns| netns.starts_with(&prefix)))
     }
 
-    /// Node and device, in the order it passed them.
+    /// Node and device, in the order it passed them. What the stack did in between is left out.
     pub fn path(&self, lab: &Lab) -> Vec<String> {
         let prefix = lab.netns("");
         let mut path: Vec<String> = Vec::new();
-        for hop in &self.hops {
+        for hop in self.hops.iter().filter(|hop| hop.hook.starts_with("net") || hop.hook.starts_with("tc_")) {
             let netns = hop.netns.as_deref().unwrap_or("?");
             let place = format!("{}/{}", netns.trim_start_matches(&prefix), hop.device.as_deref().unwrap_or("?"));
             if path.last() != Some(&place) {

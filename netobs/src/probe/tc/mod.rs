@@ -25,7 +25,8 @@ pub use targets::{Target, Wanted, find};
 use self::clsact::Clsact;
 use self::report::Report;
 use super::hooks::Kind;
-use super::session::{ProbeStatus, one_line};
+use super::refusal;
+use super::session::ProbeStatus;
 use crate::netlink::tc::Direction;
 
 /// With more devices than this they get filters even where there is TCX. Each TCX link is made, and again ended, behind
@@ -94,7 +95,7 @@ fn load<'e>(ebpf: &'e mut Ebpf, report: &mut Report) -> Vec<Loaded<'e>> {
         });
         match ready {
             Ok((fd, program)) => loaded.push(Loaded { direction, program, fd }),
-            Err(error) => report.failed(direction, Kind::Tcx, one_line(&error)),
+            Err(error) => report.failed(direction, Kind::Tcx, refusal::of_aya(&error)),
         }
     }
     loaded

@@ -35,7 +35,7 @@ impl Report {
         self.lines.sort_by_key(|((direction, _), _)| *direction == Direction::Egress);
         let mut statuses = Vec::new();
         for ((direction, kind), line) in self.lines {
-            let row = HookRow::of(direction.hook());
+            let Some(row) = HookRow::of(direction.hook(), 0) else { continue };
             if line.attached > 0 {
                 statuses.push(ProbeStatus { row, kind, why_not: None });
             }

@@ -13,7 +13,7 @@ use crate::netlink::Link;
 use crate::netlink::tc::Direction;
 use crate::netns::in_netns;
 use crate::probe::hooks::Kind;
-use crate::probe::session::one_line;
+use crate::probe::refusal;
 
 /// Attaches to every device of a namespace. Returns `false` if this kernel has no TCX; then nothing was attached.
 ///
@@ -45,7 +45,7 @@ pub(super) fn attach(loaded: &mut [Loaded<'_>], target: &Target, report: &mut Re
 }
 
 fn failure(target: &Target, link: &Link, error: &ProgramError) -> String {
-    format!("{}: {}", place(&target.name, link), one_line(error))
+    format!("{}: {}", place(&target.name, link), refusal::of_aya(error))
 }
 
 fn attach_type(direction: Direction) -> TcAttachType {

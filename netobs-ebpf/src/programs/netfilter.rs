@@ -1,0 +1,89 @@
+//! The five netfilter hooks: by two programs at each, before and behind everything else that is registered there, or
+//! where the kernel has no netfilter programs by the function that walks what is registered.
+
+use core::ptr::read_volatile;
+
+use aya_ebpf::macros::kprobe;
+use aya_ebpf::programs::ProbeContext;
+use netobs_ebpf::{Hook, flags};
+
+use crate::access::{Access, LAYOUT, Probed, Typed, constant, offset};
+use crate::observe::{Spot, observe};
+
+/// `NF_ACCEPT`: whatever is registered behind decides.
+const ACCEPT: u32 = 1;
+/// `NFPROTO_IPV4`
+const IPV4: u8 = 2;
+/// `NFPROTO_IPV6`
+const IPV6: u8 = 10;
+
+/// `struct bpf_nf_ctx { const struct nf_hook_state *state; struct sk_buff *skb; }`
+///
+/// Written without aya's macro, which knows no netfilter programs, and whose others return 0: to netfilter that is
+/// `NF_DROP`. The section names a type of program so that the object can be read; user space loads it as what it is.
+#[unsafe(no_mangle)]
+#[unsafe(link_section = "raw_tracepoint/nf_entering")]
+extern "C" fn nf_entering(context: *const *const u8) -> u32 {
+    // SAFETY: the context is what user space loads the program for.
+    unsafe { of_context(context, 0) };
+    ACCEPT
+}
+
+/// As [`nf_entering`], behind everything else.
+#[unsafe(no_mangle)]
+#[unsafe(link_section = "raw_tracepoint/nf_leaving")]
+extern "C" fn nf_leaving(context: *const *const u8) -> u32 {
+    // SAFETY: the context is what user space loads the program for.
+    unsafe { of_context(context, flags::LEAVING) };
+    ACCEPT
+}
+
+/// `int nf_hook_slow(struct sk_buff *skb, struct nf_hook_state *state, const struct nf_hook_entries *e, unsigned int s)`
+#[kprobe]
+fn nf_hook_slow(ctx: ProbeContext) -> u32 {
+    if let (Some(skb), Some(state)) = (ctx.arg::<*const u8>(0), ctx.arg::<*const u8>(1)) {
+        // SAFETY: the arguments are as above.
+        unsafe { at::<Probed>(state, skb, 0) };
+    }
+    0
+}
+
+/// # Safety
+/// The context is a `struct bpf_nf_ctx *`.
+#[inline(always)]
+unsafe fn of_context(context: *const *const u8, leaving: u16) {
+    // The context is the program type's interface, not a layout: the verifier turns each of these two loads, and no
+    // other, into what the running kernel's context has there, and knows the types of both.
+    // SAFETY: as the caller vouches.
+    unsafe {
+        let state = read_volatile(context);
+        let skb = read_volatile(context.add(1));
+        at::<Typed>(state, skb, leaving);
+    }
+}
+
+/// # Safety
+/// The pointers are to a live `struct nf_hook_state` and `struct sk_buff`.
+#[inline(always)]
+unsafe fn at<A: Access>(state: *const u8, skb: *const u8, leaving: u16) {
+    // SAFETY: as the caller vouches.
+    unsafe {
+        let number: u8 = A::read(state, offset!(nf_hook));
+        let family: u8 = A::read(state, offset!(nf_family));
+        if family != IPV4 && family != IPV6 {
+            return;
+        }
+        let Some(hook) = Hook::of_netfilter(number) else { return };
+        let input: *const u8 = A::read(state, offset!(nf_in));
+        let output: *const u8 = A::read(state, offset!(nf_out));
+        let extensions: u8 = A::read(skb, offset!(skb_extensions));
+        let bridged = if extensions & constant(&LAYOUT.bridge_nf) as u8 == 0 { 0 } else { flags::BRIDGED };
+        let spot = Spot {
+            flags: leaving | bridged,
+            location: if output.is_null() { 0 } else { u64::from(A::read::<u32>(output, offset!(dev_ifindex))) },
+            device: if input.is_null() { output } else { input },
+            ..Spot::new(hook)
+        };
+        observe::<A>(spot, skb);
+    }
+}
