@@ -6,6 +6,7 @@
 
 pub mod btf;
 pub mod cli;
+pub mod conntrack;
 pub mod event;
 pub mod explain;
 pub mod filter;

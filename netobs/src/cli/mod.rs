@@ -1,6 +1,7 @@
 //! Arguments, exit statuses, and nothing else: each subcommand's file wires the library together.
 
 mod check;
+mod conntrack;
 mod duration;
 mod lab;
 mod print;
@@ -25,6 +26,7 @@ struct Arguments {
 enum Command {
     Trace(trace::TraceArguments),
     Check(check::CheckArguments),
+    Conntrack(conntrack::ConntrackArguments),
     Lab(lab::Arguments),
     /// PID 1 of a lab's node; for `netobs lab up` only.
     #[command(hide = true)]
@@ -47,6 +49,7 @@ pub fn run() -> ExitCode {
     let result: anyhow::Result<ExitCode> = match arguments.command {
         Command::Trace(arguments) => trace::run(arguments),
         Command::Check(arguments) => check::run(arguments),
+        Command::Conntrack(arguments) => conntrack::run(arguments),
         Command::Lab(arguments) => lab::run(arguments),
         Command::LabInit { .. } => Ok(crate::lab::init::run()),
     };

@@ -1,7 +1,7 @@
 use std::io;
 use std::mem::size_of_val;
 use std::net::UdpSocket;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, RawFd};
 
 use serde::{Deserialize, Serialize};
 
@@ -16,24 +16,25 @@ pub struct NetnsCookie(pub u64);
 impl Netns {
     /// Its cookie.
     pub fn cookie(&self) -> Result<NetnsCookie> {
-        in_netns(self, own_cookie)?.map_err(|source| Error::Enter { inode: self.inode(), source })
+        // Any socket of the namespace can be asked.
+        let own = || UdpSocket::bind("0.0.0.0:0").and_then(|socket| NetnsCookie::of_socket(&socket));
+        in_netns(self, own)?.map_err(|source| Error::Enter { inode: self.inode(), source })
     }
 }
 
-/// Any socket of the calling thread's namespace can be asked.
-fn own_cookie() -> io::Result<NetnsCookie> {
-    let socket = UdpSocket::bind("0.0.0.0:0")?;
+impl NetnsCookie {
+    /// The cookie of the namespace that a socket belongs to, of whatever kind it is.
+    pub fn of_socket(socket: &impl AsRawFd) -> io::Result<Self> {
+        cookie_of(socket.as_raw_fd())
+    }
+}
+
+fn cookie_of(socket: RawFd) -> io::Result<NetnsCookie> {
     let mut cookie = 0u64;
     let mut length = libc::socklen_t::try_from(size_of_val(&cookie)).unwrap_or(8);
     // SAFETY: the kernel writes at most `length` bytes to `cookie`, which is as large as that, and outlives the call.
     let status = unsafe {
-        libc::getsockopt(
-            socket.as_raw_fd(),
-            libc::SOL_SOCKET,
-            libc::SO_NETNS_COOKIE,
-            (&raw mut cookie).cast(),
-            &raw mut length,
-        )
+        libc::getsockopt(socket, libc::SOL_SOCKET, libc::SO_NETNS_COOKIE, (&raw mut cookie).cast(), &raw mut length)
     };
     if status == 0 { Ok(NetnsCookie(cookie)) } else { Err(io::Error::last_os_error()) }
 }

@@ -1,8 +1,11 @@
 //! What people and programs read: text, JSON, and how strangers' strings are made safe to print.
 
+pub mod conntrack;
+
 mod escape;
 mod format;
 mod record;
+mod screen;
 mod style;
 mod text;
 mod writer;
@@ -14,5 +17,6 @@ pub use record::{
     ConntrackRecord, DropRecord, EndRecord, HopRecord, MssRecord, NatRecord, NetfilterRecord, PacketRecord,
     SmallestMtu, TupleRecord,
 };
+pub use screen::Screen;
 pub use style::Style;
 pub use writer::{Closed, Writer};

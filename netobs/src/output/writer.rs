@@ -71,6 +71,14 @@ impl Writer {
         Ok(())
     }
 
+    /// Prints text that is ready to be read.
+    ///
+    /// # Errors
+    /// Standard output is closed.
+    pub fn text(&mut self, text: &str) -> Result<(), Closed> {
+        Ok(self.out.write_all(text.as_bytes())?)
+    }
+
     /// Hands out what is buffered.
     ///
     /// # Errors
