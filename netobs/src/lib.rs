@@ -8,6 +8,7 @@ pub mod btf;
 pub mod cli;
 pub mod conntrack;
 pub mod event;
+pub mod evidence;
 pub mod explain;
 pub mod filter;
 pub mod journey;

@@ -7,10 +7,13 @@ pub mod change;
 pub mod tc;
 
 mod address;
+mod diag;
 mod error;
 mod ifindex;
 mod link;
+mod lookup;
 pub(crate) mod message;
+mod neighbour;
 mod nsid;
 mod request;
 mod route;
@@ -19,9 +22,12 @@ mod socket;
 mod tests;
 
 pub use address::Address;
+pub use diag::{DiagSocket, InetSocket, Transport};
 pub use error::{Error, Result};
 pub use ifindex::Ifindex;
 pub use link::{Link, MacAddress, Operstate};
+pub use lookup::{Found, Refusal, RouteAnswer};
+pub use neighbour::{Neighbour, NeighbourState};
 pub use nsid::NetnsId;
 pub use request::Request;
 pub use route::Route;

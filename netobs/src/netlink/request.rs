@@ -1,5 +1,5 @@
 use netlink_packet_core::{
-    NLM_F_ACK, NLM_F_REQUEST, NetlinkDeserializable, NetlinkHeader, NetlinkMessage, NetlinkPayload,
+    NLM_F_ACK, NLM_F_REQUEST, NetlinkDeserializable, NetlinkHeader, NetlinkMessage, NetlinkPayload, NetlinkSerializable,
 };
 use netlink_packet_route::RouteNetlinkMessage;
 
@@ -27,7 +27,7 @@ impl Request {
 }
 
 /// Appends a message in the kernel's layout, padded so that another may follow in the same datagram.
-pub(super) fn encode(message: RouteNetlinkMessage, flags: u16, sequence: u32, into: &mut Vec<u8>) {
+pub(super) fn encode<M: NetlinkSerializable>(message: M, flags: u16, sequence: u32, into: &mut Vec<u8>) {
     let mut header = NetlinkHeader::default();
     header.flags = flags;
     header.sequence_number = sequence;
@@ -40,10 +40,10 @@ pub(super) fn encode(message: RouteNetlinkMessage, flags: u16, sequence: u32, in
     }
 }
 
-/// Reads a message of rtnetlink.
-pub(super) fn decode(what: &str, message: &Message<'_>) -> Result<RouteNetlinkMessage> {
+/// Reads a message of rtnetlink, or of another family that has a type of its own.
+pub(super) fn decode<M: NetlinkDeserializable>(what: &str, message: &Message<'_>) -> Result<M> {
     let mut header = NetlinkHeader::default();
     header.message_type = message.kind;
-    RouteNetlinkMessage::deserialize(&header, message.body())
+    M::deserialize(&header, message.body())
         .map_err(|error| Error::Decode { what: what.to_owned(), reason: error.to_string() })
 }

@@ -4,6 +4,8 @@
 
 use serde::Serialize;
 
+use crate::evidence::Evidence;
+
 /// Source and destination.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct TupleRecord {
@@ -142,6 +144,12 @@ pub struct DropRecord {
     pub fault: Option<bool>,
     /// What happened, in a sentence.
     pub explanation: &'static str,
+    /// What the machine's own state says about it, clauses of a sentence.
+    pub facts: Vec<String>,
+    /// The same as values.
+    pub evidence: Option<Evidence>,
+    /// Why there is no evidence, where there could have been.
+    pub evidence_missing: Option<&'static str>,
     /// What usually causes it.
     #[serde(skip)]
     pub causes: Vec<String>,

@@ -133,7 +133,16 @@ fn dropped(out: &mut impl Write, drop: &DropRecord, style: Style) -> io::Result<
         writeln!(out, "{INDENT}{line}")?;
     }
     if drop.fault != Some(false) {
-        if !drop.causes.is_empty() {
+        if !drop.facts.is_empty() {
+            for line in wrap(&format!("Here: {}.", printable(&drop.facts.join("; "))), WIDTH - INDENT.len()) {
+                writeln!(out, "{INDENT}{}", style.change(&line))?;
+            }
+        }
+        if let Some(why) = drop.evidence_missing {
+            writeln!(out, "{INDENT}{}", style.faint(&format!("Not looked up: {why}.")))?;
+        }
+        // What is known leaves no room for what is usual.
+        if drop.facts.is_empty() && !drop.causes.is_empty() {
             for line in wrap(&format!("Usually: {}.", drop.causes.join("; ")), WIDTH - INDENT.len()) {
                 writeln!(out, "{INDENT}{line}")?;
             }

@@ -8,6 +8,7 @@ use super::info::info;
 use super::mss::mss;
 use super::time::WallClock;
 use crate::event::{Conntrack, Detail, Direction, Origin, Proto, Tuple, Wrapper};
+use crate::evidence::{self, Gatherer};
 use crate::explain;
 use crate::journey::{self, Drop, Ending, Hop, Journey, Outcome, Passage, RewriteKind};
 use crate::netns::NetnsInode;
@@ -31,6 +32,7 @@ pub struct Narrator<'k> {
     namespaces: Namespaces,
     neighbourhood: Neighbourhood,
     symbols: Symbols,
+    gatherer: Gatherer,
     /// Destinations that were seen to be rewritten on arrival: a packet to one of them may be anywhere.
     published: HashSet<Published>,
     lost_events: bool,
@@ -45,6 +47,7 @@ impl<'k> Narrator<'k> {
             namespaces,
             neighbourhood: Neighbourhood::default(),
             symbols: Symbols::new(),
+            gatherer: Gatherer::default(),
             published: HashSet::new(),
             lost_events: false,
         }
@@ -167,12 +170,32 @@ impl<'k> Narrator<'k> {
         let hook = hook.and_then(|hop| HookRow::of(hop.hook, hop.site));
         let explanation = explain::drop(reason.as_deref(), function.as_deref());
         // Addresses as they are where it died, NAT included.
-        let here = tuple(journey.hops.last().map_or(journey.headers.tuple, |hop| hop.headers.tuple));
+        let last = journey.hops.last();
+        let headers = Some(&drop.headers).filter(|headers| headers.tuple.src.is_some());
+        let headers = headers.or(last.map(|hop| &hop.headers)).unwrap_or(&journey.headers);
+        let here = tuple(headers.tuple);
         let place = explain::Place {
             netns: self.netns(drop.netns),
             device: drop.device.map(|device| device.to_string_lossy()),
             src: here.src,
             dst: here.dst,
+        };
+        let told = if explanation.kind == explain::Kind::Noise {
+            evidence::Told::default()
+        } else {
+            let scene = evidence::Scene {
+                reason: reason.as_deref(),
+                function: function.as_deref(),
+                netns: place.netns.as_deref(),
+                device: place.device.as_deref(),
+                ifindex: drop.ifindex,
+                headers,
+                nested: last.map_or(journey.nested.as_deref(), |hop| hop.nested.as_deref()),
+                captured: drop.captured.as_deref(),
+                length: drop.length,
+                tracked: drop.tracked,
+            };
+            self.gatherer.tell(&scene, drop.netns, &mut self.namespaces)
         };
         let named = |lines: &[&str]| lines.iter().map(|line| explain::advice(line, &place)).collect();
         DropRecord {
@@ -191,6 +214,9 @@ impl<'k> Narrator<'k> {
                 explain::Kind::Depends => None,
             },
             explanation: explanation.what,
+            facts: told.facts,
+            evidence: told.evidence,
+            evidence_missing: told.missing,
             causes: named(explanation.causes),
         }
     }

@@ -10,6 +10,7 @@ mod records;
 #[path = "../common/tracer.rs"]
 mod tracer;
 
+mod causes;
 mod icmp;
 mod mss;
 mod vxlan;
@@ -23,9 +24,14 @@ fn within(lab: &Lab, node: &str, command: &[&str]) -> Answer {
     run("ip", &[&["netns", "exec", &lab.netns(node)], command].concat())
 }
 
-/// The lab's packets, as they were printed beside as they were read.
+/// The lab's packets, as they were printed beside as they were read. Some die before they come to a device.
 fn told<'t>(traced: &'t Traced, lab: &Lab) -> Vec<(&'t Packet, &'t Value)> {
-    traced.packets.iter().zip(&traced.raw).filter(|(packet, _)| packet.is_of(lab)).collect()
+    let prefix = lab.netns("");
+    let died_there = |packet: &Packet| {
+        let netns = packet.drop.as_ref().and_then(|drop| drop.netns.as_ref());
+        netns.is_some_and(|netns| netns.starts_with(&prefix))
+    };
+    traced.packets.iter().zip(&traced.raw).filter(|(packet, _)| packet.is_of(lab) || died_there(packet)).collect()
 }
 
 /// `/a/b` of a record; `null` where it is missing.
