@@ -18,6 +18,7 @@ pub mod netns;
 pub mod output;
 pub mod probe;
 pub mod refusal;
+pub mod rules;
 pub mod state;
 pub mod symbols;
 pub mod trace;

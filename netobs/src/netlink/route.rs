@@ -24,11 +24,15 @@ pub struct Route {
     pub priority: u32,
     /// An ordinary route to a host or net, not `local`, `broadcast`, `blackhole` and the like.
     pub unicast: bool,
+    /// To an address of the namespace's own: packets are delivered, not sent on.
+    pub local: bool,
 }
 
 impl Route {
     /// The number of the table that `ip route` shows when no other is asked for.
     pub const MAIN: u32 = 254;
+    /// The number of the table that holds the namespace's own addresses and their broadcast addresses.
+    pub const LOCAL: u32 = 255;
 }
 
 impl Socket {
@@ -53,6 +57,7 @@ impl Route {
             table: u32::from(table),
             priority: 0,
             unicast: kind == RouteType::Unicast,
+            local: kind == RouteType::Local,
         };
         for attribute in message.attributes {
             match attribute {

@@ -35,11 +35,13 @@ const PROGRAMS: &[&str] = &[
     "iptables-nft-restore",
     "ip6tables-nft",
     "ip6tables-nft-save",
+    "ip6tables-nft-restore",
     "iptables-legacy",
     "iptables-legacy-save",
     "iptables-legacy-restore",
     "ip6tables-legacy",
     "ip6tables-legacy-save",
+    "ip6tables-legacy-restore",
     // busybox's shell prefers busybox's own `ip` and `ping` whatever the PATH says.
     "sh",
     // busybox has smaller ones: it knows neither compressed modules nor all of these programs' options.

@@ -1,0 +1,71 @@
+//! nft's text of each rule, by its handle.
+
+use std::collections::HashMap;
+
+use crate::rules::rule::Backend;
+use crate::rules::table::Table;
+
+/// Gives the rules of nft's tables the text that `nft -a -s list ruleset` printed.
+pub(in crate::rules) fn name(tables: &mut [Table], text: &str) {
+    let texts = read(text);
+    for table in tables.iter_mut().filter(|table| table.backend == Backend::Nft) {
+        let Some(of_table) = texts.get(&format!("{} {}", table.family.name(), table.name)) else { continue };
+        for entry in table.chains.values_mut().flat_map(|chain| &mut chain.rules) {
+            if let Some(text) = entry.handle.and_then(|handle| of_table.get(&handle)) {
+                entry.text.clone_from(text);
+            }
+        }
+    }
+}
+
+/// Text by table and handle. A handle belongs to one object of a table and is not given out again.
+fn read(text: &str) -> HashMap<String, HashMap<u64, String>> {
+    let mut texts: HashMap<String, HashMap<u64, String>> = HashMap::new();
+    let mut table = String::new();
+    let mut rule = String::new();
+    for line in text.lines() {
+        let line = line.trim();
+        let (said, handle) = match line.rsplit_once(" # handle ") {
+            Some((said, handle)) => (said, handle.parse::<u64>().ok()),
+            None => (line, None),
+        };
+        match (said, handle) {
+            // `table ip x {`, `chain y {`
+            (opening, _) if opening.ends_with(" {") && (handle.is_some() || opening.starts_with("table ")) => {
+                rule.clear();
+                if let Some(name) = opening.strip_prefix("table ") {
+                    table = name.trim_end_matches(" {").to_owned();
+                }
+            }
+            (end, Some(handle)) => {
+                rule.push_str(end);
+                texts.entry(table.clone()).or_default().insert(handle, std::mem::take(&mut rule));
+            }
+            // The lines that open a chain or set, and its end.
+            (other, None) if other.is_empty() || other == "}" || other.ends_with(';') => rule.clear(),
+            // nft breaks a line inside a long set or map.
+            (begun, None) => {
+                rule.push_str(begun);
+                rule.push(' ');
+            }
+        }
+    }
+    texts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::read;
+
+    #[test]
+    fn reads_rules_that_are_broken_over_lines_or_hold_the_mark_themselves() {
+        let text = "table inet f { # handle 1\n\tset bad { # handle 2\n\t\ttype ipv4_addr\n\t\telements = { 1.2.3.4,\n\t\t\t     \
+                    5.6.7.8 }\n\t}\n\n\tchain c { # handle 3\n\t\ttype filter hook forward priority filter; policy drop;\n\t\ttcp \
+                    dport vmap { 22 : accept,\n\t\t\t     80 : drop } # handle 4\n\t\tdrop comment \"a # handle 9\" # handle \
+                    5\n\t}\n}\ntable ip g { # handle 2\n\tchain c { # handle 3\n\t\treturn # handle 4\n\t}\n}\n";
+        let texts = read(text);
+        assert_eq!(texts["inet f"][&4], "tcp dport vmap { 22 : accept, 80 : drop }");
+        assert_eq!(texts["inet f"][&5], "drop comment \"a # handle 9\"");
+        assert_eq!(texts["ip g"][&4], "return");
+    }
+}
