@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use super::cgroup::Limit;
 use super::container::Container;
 use super::init::Instructions;
 use super::lock::Lock;
@@ -71,15 +72,15 @@ fn plan(lab: &LabName, topology: Topology) -> Result<State> {
         if pin::is_taken(&namespace) {
             return Err(Error::Taken(namespace));
         }
-        let (mut group, mut notes) = (None, Vec::new());
-        if node.memory_limit.is_some() {
-            match cgroup::plan(lab, &node.name) {
-                Ok(path) => group = Some(path),
-                Err(reason) => notes.push(format!("no memory limit: {reason}")),
-            }
-        }
+        let mut notes = Vec::new();
+        let mut group = |limit: Option<Limit>, what: &str| {
+            let planned = cgroup::plan(lab, &node.name, limit?);
+            planned.map_err(|reason| notes.push(format!("no {what} limit: {reason}"))).ok()
+        };
+        let cgroup = group(node.memory_limit.map(Limit::Memory), "memory");
+        let cpu_cgroup = group(node.cpu_percent.map(Limit::Cpu), "CPU");
         let node = node.name.clone();
-        nodes.push(NodeState { node, namespace, cgroup: group, notes, init: None, netns: None, cookie: None });
+        nodes.push(NodeState { node, namespace, cgroup, cpu_cgroup, notes, init: None, netns: None, cookie: None });
     }
     let built = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
     Ok(State { lab: lab.clone(), phase: Phase::Building, boot_id: boot_id()?, built, topology, nodes })
@@ -104,7 +105,7 @@ fn build(state: &mut State) -> Result<()> {
     // From here on the strangers among a namespace's processes can be told from those of a later one.
     state.save()?;
     for ((node, known), container) in topology.nodes.iter().zip(&mut state.nodes).zip(&containers) {
-        limit_memory(node, known, container);
+        limit(node, known, container);
     }
 
     let mut nodes = Vec::new();
@@ -134,10 +135,16 @@ fn build(state: &mut State) -> Result<()> {
 }
 
 /// A machine that does not allow it is no reason not to build the lab; `status` tells.
-fn limit_memory(node: &Node, known: &mut NodeState, container: &Container) {
-    let (Some(limit), Some(group)) = (node.memory_limit, &known.cgroup) else { return };
-    if let Err(error) = cgroup::create(group, limit).and_then(|()| cgroup::join(group, container.process.pid)) {
-        known.notes.push(format!("no memory limit: {}: {error}", group.display()));
+fn limit(node: &Node, known: &mut NodeState, container: &Container) {
+    let limits = [
+        ("memory", node.memory_limit.map(Limit::Memory), &known.cgroup),
+        ("CPU", node.cpu_percent.map(Limit::Cpu), &known.cpu_cgroup),
+    ];
+    for (what, limit, group) in limits {
+        let (Some(limit), Some(group)) = (limit, group) else { continue };
+        if let Err(error) = cgroup::create(group, limit).and_then(|()| cgroup::join(group, container.process.pid)) {
+            known.notes.push(format!("no {what} limit: {}: {error}", group.display()));
+        }
     }
 }
 

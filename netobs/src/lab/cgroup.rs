@@ -1,4 +1,4 @@
-//! A container's memory limit, by whichever cgroup version has the memory controller on this machine.
+//! A container's limits, each by whichever cgroup version has its controller on this machine.
 
 use std::fs::{self, File};
 use std::io::{self, ErrorKind};
@@ -16,12 +16,62 @@ const CONTROL: &str = "cgroup.subtree_control";
 const GROUP: &str = "netobs";
 /// The directory whose lock guards the parent group.
 const LOCKED: &str = "/run/netobs";
-/// Says that the root group hands the memory controller down only because of us.
-const HANDED_DOWN: &str = "/run/netobs/cgroup-memory";
+/// The kernel's period for shares of a CPU, in microseconds (`default_cfs_period`).
+const PERIOD: u64 = 100_000;
 /// The kernel refuses to remove a group for a moment after its last process has ended.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Where the memory controller is.
+/// What is limited.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Limit {
+    /// Memory, in bytes.
+    Memory(u64),
+    /// Time on the CPUs, in percent of one.
+    Cpu(u32),
+}
+
+impl Limit {
+    /// The controller that sees to it, by the kernel's name.
+    const fn controller(self) -> &'static str {
+        match self {
+            Self::Memory(_) => "memory",
+            Self::Cpu(_) => "cpu",
+        }
+    }
+
+    /// The file that says that the root group hands the controller down only because of us.
+    fn handed_down(controller: &str) -> PathBuf {
+        Path::new(LOCKED).join(format!("cgroup-{controller}"))
+    }
+
+    /// What to write, and whether the machine may lack the file.
+    fn settings(self, unified: bool) -> Vec<(&'static str, String, bool)> {
+        match (self, unified) {
+            (Self::Memory(bytes), true) => {
+                vec![("memory.max", bytes.to_string(), false), ("memory.swap.max", "0".to_owned(), true)]
+            }
+            // Memory and swap together: only there if the kernel accounts for swap.
+            (Self::Memory(bytes), false) => vec![
+                ("memory.limit_in_bytes", bytes.to_string(), false),
+                ("memory.memsw.limit_in_bytes", bytes.to_string(), true),
+            ],
+            (Self::Cpu(percent), true) => {
+                vec![("cpu.max", format!("{} {PERIOD}", quota(percent)), false)]
+            }
+            (Self::Cpu(percent), false) => vec![
+                ("cpu.cfs_period_us", PERIOD.to_string(), false),
+                ("cpu.cfs_quota_us", quota(percent).to_string(), false),
+            ],
+        }
+    }
+}
+
+/// The share of each period, in microseconds. The kernel takes no less than a thousand (`min_cfs_quota_period`).
+fn quota(percent: u32) -> u64 {
+    (u64::from(percent) * PERIOD / 100).max(1000)
+}
+
+/// Where a controller is.
 #[derive(Debug, PartialEq, Eq)]
 enum Hierarchy {
     /// A hierarchy of its own.
@@ -31,19 +81,23 @@ enum Hierarchy {
 }
 
 /// The directory that a node's group will have, or why there can be none.
-pub(super) fn plan(lab: &LabName, node: &str) -> std::result::Result<PathBuf, String> {
+pub(super) fn plan(lab: &LabName, node: &str, limit: Limit) -> std::result::Result<PathBuf, String> {
     let mounts = fs::read_to_string("/proc/self/mounts").map_err(|error| format!("/proc/self/mounts: {error}"))?;
     let controllers = |root: &Path| fs::read_to_string(root.join("cgroup.controllers")).unwrap_or_default();
-    let (Hierarchy::V1(root) | Hierarchy::V2(root)) = find(&mounts, controllers)?;
+    let (Hierarchy::V1(root) | Hierarchy::V2(root)) = find(&mounts, limit.controller(), controllers)?;
     Ok(root.join(GROUP).join(lab.namespace(node)))
 }
 
-fn find(mounts: &str, controllers: impl Fn(&Path) -> String) -> std::result::Result<Hierarchy, String> {
+fn find(
+    mounts: &str,
+    controller: &str,
+    controllers: impl Fn(&Path) -> String,
+) -> std::result::Result<Hierarchy, String> {
     let mut unified = None;
     for line in mounts.lines() {
         let mut fields = line.split(' ').skip(1);
         let (Some(place), Some(kind), Some(options)) = (fields.next(), fields.next(), fields.next()) else { continue };
-        if kind == "cgroup" && options.split(',').any(|option| option == "memory") {
+        if kind == "cgroup" && options.split(',').any(|option| option == controller) {
             return Ok(Hierarchy::V1(place.into()));
         }
         if kind == "cgroup2" {
@@ -51,14 +105,15 @@ fn find(mounts: &str, controllers: impl Fn(&Path) -> String) -> std::result::Res
         }
     }
     match unified {
-        Some(root) if controllers(&root).split_whitespace().any(|name| name == "memory") => Ok(Hierarchy::V2(root)),
-        Some(_) => Err("the cgroup hierarchy has no memory controller (kernel option cgroup_disable?)".to_owned()),
-        None => Err("no cgroup hierarchy with the memory controller is mounted".to_owned()),
+        Some(root) if controllers(&root).split_whitespace().any(|name| name == controller) => Ok(Hierarchy::V2(root)),
+        Some(_) => Err(format!("the cgroup hierarchy has no {controller} controller (kernel option cgroup_disable?)")),
+        None => Err(format!("no cgroup hierarchy with the {controller} controller is mounted")),
     }
 }
 
-/// Makes the group of a node and sets its limit.
-pub(super) fn create(group: &Path, limit: u64) -> io::Result<()> {
+/// Makes the group of a node, if it is not there yet, and sets a limit.
+pub(super) fn create(group: &Path, limit: Limit) -> io::Result<()> {
+    let controller = limit.controller();
     let parent = group.parent().ok_or(ErrorKind::InvalidInput)?;
     let root = parent.parent().ok_or(ErrorKind::InvalidInput)?;
     let unified = root.join("cgroup.controllers").exists();
@@ -68,24 +123,34 @@ pub(super) fn create(group: &Path, limit: u64) -> io::Result<()> {
         exists_or(fs::create_dir(parent))?;
         if unified {
             // A version 2 group has only the controllers that each group above it hands down.
-            if !hands_down(root)? {
-                fs::write(HANDED_DOWN, "")?;
-                fs::write(root.join(CONTROL), "+memory")?;
+            if !hands_down(root, controller)? {
+                fs::write(Limit::handed_down(controller), "")?;
+                fs::write(root.join(CONTROL), format!("+{controller}"))?;
             }
-            if !hands_down(parent)? {
-                fs::write(parent.join(CONTROL), "+memory")?;
+            if !hands_down(parent, controller)? {
+                fs::write(parent.join(CONTROL), format!("+{controller}"))?;
             }
         }
         exists_or(fs::create_dir(group))?;
     }
-    if unified {
-        fs::write(group.join("memory.max"), limit.to_string())?;
-        optional(fs::write(group.join("memory.swap.max"), "0"))
-    } else {
-        fs::write(group.join("memory.limit_in_bytes"), limit.to_string())?;
-        // Memory and swap together: only there if the kernel accounts for swap.
-        optional(fs::write(group.join("memory.memsw.limit_in_bytes"), limit.to_string()))
+    for (file, value, may_lack) in limit.settings(unified) {
+        let written = fs::write(group.join(file), value);
+        if may_lack { optional(written)? } else { written? }
     }
+    Ok(())
+}
+
+/// Whether a group is there and its limit is what it should be. The kernel rounds memory down to whole pages.
+pub(super) fn is_set(group: &Path, limit: Limit) -> bool {
+    let unified = group.join("cgroup.controllers").exists();
+    let same = |file: &str, wanted: &str| {
+        let found = fs::read_to_string(group.join(file)).unwrap_or_default();
+        match (found.trim().parse::<u64>(), wanted.parse::<u64>()) {
+            (Ok(found), Ok(wanted)) => found <= wanted && wanted - found < 1 << 16,
+            _ => found.trim() == wanted,
+        }
+    };
+    limit.settings(unified).iter().all(|(file, wanted, may_lack)| *may_lack || same(file, wanted))
 }
 
 /// Keeps other builders and removers away from the group above all labs' groups.
@@ -93,9 +158,9 @@ fn lock_parent() -> io::Result<Flock<File>> {
     Flock::lock(File::open(LOCKED)?, FlockArg::LockExclusive).map_err(|(_, error)| error.into())
 }
 
-/// Whether the groups below may use the memory controller. On most machines the init system has seen to it.
-fn hands_down(group: &Path) -> io::Result<bool> {
-    Ok(fs::read_to_string(group.join(CONTROL))?.split_whitespace().any(|name| name == "memory"))
+/// Whether the groups below may use a controller. On most machines the init system has seen to it.
+fn hands_down(group: &Path, controller: &str) -> io::Result<bool> {
+    Ok(fs::read_to_string(group.join(CONTROL))?.split_whitespace().any(|name| name == controller))
 }
 
 /// Moves a process into the group; 0 is the caller.
@@ -120,9 +185,16 @@ pub(super) fn remove(group: &Path) -> Result<()> {
     let Some(parent) = group.parent() else { return Ok(()) };
     let _lock = lock_parent().map_err(Error::io(format!("lock {LOCKED}")))?;
     // Refused while another lab's group is in it.
-    if fs::remove_dir(parent).is_ok() && fs::remove_file(HANDED_DOWN).is_ok() {
-        // Refused if somebody else has come to use it.
-        let _ = parent.parent().map(|root| fs::write(root.join(CONTROL), "-memory"));
+    if fs::remove_dir(parent).is_ok() {
+        let root = parent.parent().filter(|root| root.join(CONTROL).exists());
+        for controller in [Limit::Memory(0), Limit::Cpu(0)].map(Limit::controller) {
+            if let Some(root) = root
+                && fs::remove_file(Limit::handed_down(controller)).is_ok()
+            {
+                // Refused if somebody else has come to use it.
+                let _ = fs::write(root.join(CONTROL), format!("-{controller}"));
+            }
+        }
     }
     Ok(())
 }
@@ -140,16 +212,17 @@ mod tests {
     use super::{Hierarchy, find};
 
     #[test]
-    fn finds_the_memory_controller_in_either_version() {
+    fn finds_a_controller_in_either_version() {
         let v1 = "cgroup /sys/fs/cgroup/cpu cgroup rw,relatime,cpu 0 0\n\
                   cgroup /sys/fs/cgroup/memory cgroup rw,relatime,memory 0 0\n\
                   cgroup2 /sys/fs/cgroup/unified cgroup2 rw,relatime 0 0\n";
         let v2 = "cgroup2 /sys/fs/cgroup cgroup2 rw,nosuid 0 0\n";
         let memory = |_: &std::path::Path| "cpuset cpu io memory pids\n".to_owned();
         let none = |_: &std::path::Path| String::new();
-        assert_eq!(find(v1, none), Ok(Hierarchy::V1("/sys/fs/cgroup/memory".into())));
-        assert_eq!(find(v2, memory), Ok(Hierarchy::V2("/sys/fs/cgroup".into())));
-        assert!(find(v2, none).is_err());
-        assert!(find("proc /proc proc rw 0 0\n", none).unwrap_err().contains("mounted"));
+        assert_eq!(find(v1, "memory", none), Ok(Hierarchy::V1("/sys/fs/cgroup/memory".into())));
+        assert_eq!(find(v2, "memory", memory), Ok(Hierarchy::V2("/sys/fs/cgroup".into())));
+        assert_eq!(find(v1, "cpu", none), Ok(Hierarchy::V1("/sys/fs/cgroup/cpu".into())));
+        assert!(find(v2, "memory", none).is_err());
+        assert!(find("proc /proc proc rw 0 0\n", "cpu", none).unwrap_err().contains("mounted"));
     }
 }

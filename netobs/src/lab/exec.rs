@@ -30,9 +30,12 @@ pub fn exec(handle: &NodeHandle, program: &OsString, arguments: &[OsString]) -> 
         source,
     };
     let init = node.init.and_then(Process::find).ok_or_else(|| Error::Dead { namespace: node.namespace.clone() })?;
-    // A node without a memory limit has no group.
-    let group =
-        node.cgroup.as_ref().and_then(|group| OpenOptions::new().write(true).open(group.join("cgroup.procs")).ok());
+    // A node without limits has no group.
+    let groups: Vec<File> = [&node.cgroup, &node.cpu_cgroup]
+        .into_iter()
+        .flatten()
+        .filter_map(|group| OpenOptions::new().write(true).open(group.join("cgroup.procs")).ok())
+        .collect();
 
     let signals: SigSet = PASSED_ON.into_iter().chain([Signal::SIGCHLD]).collect();
     let arrivals = signals
@@ -43,7 +46,7 @@ pub fn exec(handle: &NodeHandle, program: &OsString, arguments: &[OsString]) -> 
     setns(&init, CloneFlags::CLONE_NEWPID).map_err(|error| failed(error.into()))?;
     let mut command = Command::new(program);
     command.args(arguments);
-    let enter = move || enter(&init, group.as_ref());
+    let enter = move || enter(&init, &groups);
     // SAFETY: `enter` makes system calls only and allocates nothing.
     unsafe { command.pre_exec(enter) };
     let mut child = command.spawn().map_err(failed)?;
@@ -51,9 +54,9 @@ pub fn exec(handle: &NodeHandle, program: &OsString, arguments: &[OsString]) -> 
 }
 
 /// The child's last steps before it becomes the command.
-fn enter(init: &Process, mut group: Option<&File>) -> io::Result<()> {
+fn enter(init: &Process, groups: &[File]) -> io::Result<()> {
     SigSet::empty().thread_set_mask()?;
-    if let Some(group) = &mut group {
+    for mut group in groups {
         // 0 is whoever writes it.
         group.write_all(b"0")?;
     }

@@ -58,6 +58,7 @@ mod tests {
             node: node.name.clone(),
             namespace: lab.namespace(&node.name),
             cgroup: None,
+            cpu_cgroup: None,
             notes: Vec::new(),
             init: None,
             netns: None,

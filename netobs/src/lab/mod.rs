@@ -43,6 +43,6 @@ pub use status::{Health, LabStatus, NodeStatus, status};
 pub use teardown::{Removed, down};
 pub use topology::{
     Bridge, Builtin, Device, End, Experiment, Link, Masquerade, Mistake, Mistakes, Node, NotAPrefix, Place, Prefix,
-    Protocol, Published, Route, Service, Step, Topology, default_topology, find as find_topology,
+    Protocol, Published, Route, Service, Snat, Step, Topology, Vxlan, default_topology, find as find_topology,
     parse as parse_topology, schema as topology_schema,
 };

@@ -1,6 +1,7 @@
 //! A node's NAT rules, loaded by `nft` in a table of the lab's own, so that rules of the user's stay apart.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::env;
 use std::io::{self, Write};
 use std::net::IpAddr;
@@ -14,10 +15,10 @@ use nftables::types::{NfChainPolicy, NfChainType, NfFamily, NfHook};
 
 use super::topology::{Node, Topology};
 use super::{Error, Result};
-use crate::netns::{Netns, in_netns};
+use crate::netns::{Netns, fresh_netns, in_netns};
 
 /// Not `nat`: that is the name `iptables` takes for its own.
-pub(super) const TABLE: &str = "lab";
+const TABLE: &str = "lab";
 // <linux/netfilter_ipv4.h>: NF_IP_PRI_NAT_DST and NF_IP_PRI_NAT_SRC.
 const DSTNAT: i32 = -100;
 const SRCNAT: i32 = 100;
@@ -34,7 +35,46 @@ pub(super) fn check(topology: &Topology) -> Result<()> {
 
 /// Whether a node has rules.
 pub(super) fn needs_rules(node: &Node) -> bool {
-    !node.masquerade.is_empty() || !node.published.is_empty()
+    !node.masquerade.is_empty() || !node.snat.is_empty() || !node.published.is_empty()
+}
+
+/// The families that a node has rules for: its tables are apart, as `iptables` and `ip6tables` are.
+fn families(node: &Node) -> impl Iterator<Item = Family> {
+    let v4 = !node.published.is_empty();
+    let sources = node.masquerade.iter().map(|hidden| hidden.source).chain(node.snat.iter().map(|snat| snat.source));
+    let sources: Vec<bool> = sources.map(|source| source.address.is_ipv4()).collect();
+    let needed = move |family: &Family| match family {
+        Family::Ipv4 => v4 || sources.contains(&true),
+        Family::Ipv6 => sources.contains(&false),
+    };
+    [Family::Ipv4, Family::Ipv6].into_iter().filter(needed)
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Family {
+    Ipv4,
+    Ipv6,
+}
+
+impl Family {
+    /// What `nft` calls it, both as a table's family and as a protocol.
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Ipv4 => "ip",
+            Self::Ipv6 => "ip6",
+        }
+    }
+
+    const fn nft(self) -> NfFamily {
+        match self {
+            Self::Ipv4 => NfFamily::IP,
+            Self::Ipv6 => NfFamily::IP6,
+        }
+    }
+
+    fn is_of(self, prefix: &super::Prefix) -> bool {
+        prefix.address.is_ipv4() == (self == Self::Ipv4)
+    }
 }
 
 /// Loads a node's rules, if it has any.
@@ -47,9 +87,36 @@ pub(super) fn load(topology: &Topology, node: &Node, netns: &Netns) -> Result<()
     in_netns(netns, || nft(&["-j", "-f", "-"], &text))?.map_err(|error| failed(error.to_string())).map(drop)
 }
 
-/// Whether the table is there.
-pub(super) fn is_loaded(netns: &Netns) -> Result<bool> {
-    Ok(in_netns(netns, || nft(&["list", "table", "ip", TABLE], ""))?.is_ok())
+/// How the rules in a node's namespace differ from what its topology says. What they should look like is what the
+/// kernel shows of them in a namespace where nobody else can have touched them.
+pub(super) fn differences(topology: &Topology, node: &Node, netns: &Netns) -> Result<Vec<String>> {
+    let mut differences = Vec::new();
+    if !needs_rules(node) {
+        return Ok(differences);
+    }
+    let untouched = fresh_netns().map_err(Error::io("make a network namespace"))?;
+    load(topology, node, &untouched)?;
+    for family in families(node).map(Family::name) {
+        // -s: without the counters.
+        let list = |netns| in_netns(netns, || nft(&["-s", "list", "table", family, TABLE], ""));
+        match (list(netns)?, list(&untouched)?) {
+            (Err(_), _) => differences.push(format!("nft table {family} {TABLE} is gone")),
+            (Ok(found), Ok(wanted)) if found != wanted => {
+                differences.push(format!("nft table {family} {TABLE} {}", first_difference(&found, &wanted)));
+            }
+            (Ok(_), _) => {}
+        }
+    }
+    Ok(differences)
+}
+
+fn first_difference(found: &str, wanted: &str) -> String {
+    let lacks = |lines: &str, line: &&str| !lines.lines().any(|other| other == *line);
+    match (wanted.lines().find(|line| lacks(found, line)), found.lines().find(|line| lacks(wanted, line))) {
+        (Some(missing), _) => format!("lacks `{}`", missing.trim()),
+        (None, Some(added)) => format!("has `{}` besides", added.trim()),
+        (None, None) => "has its lines in another order".to_owned(),
+    }
 }
 
 /// Runs `nft` in the calling thread's namespace. What it says about a failure becomes one line.
@@ -70,12 +137,27 @@ fn nft(arguments: &[&str], input: &str) -> io::Result<String> {
 
 fn rules<'a>(topology: &'a Topology, node: &'a Node) -> Nftables<'a> {
     let mut batch = Batch::new();
-    batch.add(NfListObject::Table(Table { family: NfFamily::IP, name: TABLE.into(), handle: None }));
+    for family in families(node) {
+        add_rules(&mut batch, topology, node, family);
+    }
+    batch.to_nftables()
+}
+
+fn add_rules<'a>(batch: &mut Batch<'a>, topology: &'a Topology, node: &'a Node, family: Family) {
+    let table = || NfListObject::Table(Table { family: family.nft(), name: TABLE.into(), handle: None });
+    // Made so that it can be removed, whatever it held before, and made anew: all in one transaction.
+    batch.add(table());
+    batch.delete(table());
+    batch.add(table());
+    let chain = |name, hook, priority| chain(family, name, hook, priority);
+    let rule = |chain, statements| rule(family, chain, statements);
     batch.add(chain("prerouting", NfHook::Prerouting, DSTNAT));
     batch.add(chain("postrouting", NfHook::Postrouting, SRCNAT));
-    for published in &node.published {
-        let own = topology.addresses_of(node).filter(|(_, prefix)| prefix.address.is_ipv4());
-        let own = own.map(|(_, prefix)| SetItem::Element(text(prefix.address))).collect();
+    for published in node.published.iter().filter(|_| family == Family::Ipv4) {
+        let own = topology.addresses_of(node).map(|(_, prefix)| prefix.address).filter(IpAddr::is_ipv4);
+        // A set does not take an element twice, and two devices may share an address.
+        let own: BTreeSet<IpAddr> = own.collect();
+        let own = own.into_iter().map(|address| SetItem::Element(text(address))).collect();
         let protocol = published.protocol.to_string();
         let target = topology.first_ipv4(&published.to).map(|address| text(IpAddr::V4(address)));
         let to = NAT { addr: target, family: None, port: Some(number(published.to_port)), flags: None };
@@ -89,26 +171,46 @@ fn rules<'a>(topology: &'a Topology, node: &'a Node) -> Nftables<'a> {
             ],
         ));
     }
-    for hidden in &node.masquerade {
-        let source = Prefix { addr: Box::new(text(hidden.source.address)), len: u32::from(hidden.source.length) };
-        let leaving = Expression::Named(NamedExpression::Meta(Meta { key: MetaKey::Oifname }));
+    let name = family.name();
+    for snat in node.snat.iter().filter(|snat| family.is_of(&snat.source)) {
+        let to = NAT { addr: Some(text(snat.to)), family: None, port: None, flags: None };
+        batch.add(rule(
+            "postrouting",
+            vec![
+                equal(field(name, "saddr"), prefix(&snat.source)),
+                equal(leaving(), Expression::String(snat.device.as_str().into())),
+                counter(),
+                Statement::SNAT(Some(to)),
+            ],
+        ));
+    }
+    for hidden in node.masquerade.iter().filter(|hidden| family.is_of(&hidden.source)) {
         let except = Expression::String(hidden.except.as_str().into());
         batch.add(rule(
             "postrouting",
             vec![
-                equal(field("ip", "saddr"), Expression::Named(NamedExpression::Prefix(source))),
-                Statement::Match(Match { left: leaving, right: except, op: Operator::NEQ }),
+                equal(field(name, "saddr"), prefix(&hidden.source)),
+                Statement::Match(Match { left: leaving(), right: except, op: Operator::NEQ }),
                 counter(),
                 Statement::Masquerade(None),
             ],
         ));
     }
-    batch.to_nftables()
 }
 
-fn chain(name: &str, hook: NfHook, priority: i32) -> NfListObject<'_> {
+fn prefix<'a>(prefix: &super::Prefix) -> Expression<'a> {
+    let (address, length) = (text(prefix.address), u32::from(prefix.length));
+    Expression::Named(NamedExpression::Prefix(Prefix { addr: Box::new(address), len: length }))
+}
+
+/// The device a packet leaves by.
+fn leaving<'a>() -> Expression<'a> {
+    Expression::Named(NamedExpression::Meta(Meta { key: MetaKey::Oifname }))
+}
+
+fn chain(family: Family, name: &str, hook: NfHook, priority: i32) -> NfListObject<'_> {
     NfListObject::Chain(Chain {
-        family: NfFamily::IP,
+        family: family.nft(),
         table: TABLE.into(),
         name: name.into(),
         _type: Some(NfChainType::NAT),
@@ -119,9 +221,9 @@ fn chain(name: &str, hook: NfHook, priority: i32) -> NfListObject<'_> {
     })
 }
 
-fn rule<'a>(chain: &'a str, statements: Vec<Statement<'a>>) -> NfListObject<'a> {
+fn rule<'a>(family: Family, chain: &'a str, statements: Vec<Statement<'a>>) -> NfListObject<'a> {
     NfListObject::Rule(Rule {
-        family: NfFamily::IP,
+        family: family.nft(),
         table: TABLE.into(),
         chain: chain.into(),
         expr: statements.into(),

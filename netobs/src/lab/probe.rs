@@ -1,10 +1,14 @@
 //! Pings from inside the nodes: proof that neighbours find each other, and the entries in their tables that spare the
 //! user's first packet the wait.
 
+use std::ffi::OsString;
 use std::io;
 use std::mem::size_of;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+
+use nix::sys::socket::setsockopt;
+use nix::sys::socket::sockopt::BindToDevice;
 
 use crate::netlink::Ifindex;
 use crate::netns::{Netns, in_netns};
@@ -26,8 +30,8 @@ pub(super) struct Probe {
 }
 
 impl Probe {
-    /// A probe that leaves from `from`.
-    pub(super) fn new(from: &Netns, to: IpAddr, scope: Ifindex, identifier: u16) -> io::Result<Self> {
+    /// A probe that leaves by device `by` of namespace `from`, whatever the routes say.
+    pub(super) fn new(from: &Netns, by: &str, to: IpAddr, scope: Ifindex, identifier: u16) -> io::Result<Self> {
         let (family, protocol) = match to {
             IpAddr::V4(_) => (libc::AF_INET, libc::IPPROTO_ICMP),
             IpAddr::V6(_) => (libc::AF_INET6, libc::IPPROTO_ICMPV6),
@@ -36,8 +40,13 @@ impl Probe {
         let open = || {
             // SAFETY: socket(2) takes integers only.
             let fd: RawFd = unsafe { libc::socket(family, kind, protocol) };
+            if fd < 0 {
+                return Err(io::Error::last_os_error());
+            }
             // SAFETY: checked to be a new descriptor that nobody else has.
-            if fd < 0 { Err(io::Error::last_os_error()) } else { Ok(unsafe { OwnedFd::from_raw_fd(fd) }) }
+            let socket = unsafe { OwnedFd::from_raw_fd(fd) };
+            setsockopt(&socket, BindToDevice, &OsString::from(by))?;
+            Ok(socket)
         };
         let socket = in_netns(from, open).map_err(io::Error::other)??;
         Ok(Self { to, socket, scope, identifier })

@@ -6,7 +6,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::probe::Probe;
-use super::topology::{Device, Node, Topology, segments};
+use super::topology::{Device, Node, Prefix, Station, Topology, segments};
 use super::wire::Wired;
 use super::{Error, Result, interrupt, sysctl};
 use crate::netlink::{Address, Ifindex};
@@ -17,6 +17,9 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const PAUSE: Duration = Duration::from_millis(1);
 /// Before a ping is sent again.
 const RETRY: Duration = Duration::from_millis(100);
+
+/// The most stations of a segment that ask each other.
+const CROWD: usize = 8;
 
 /// Waits until every link has carrier, every bridge port forwards, every link-local address can be used, and every node
 /// has had an answer from each node it shares a link or bridge with.
@@ -101,34 +104,50 @@ fn expects_link_local(node: &Node, device: Device<'_>) -> bool {
     device.mtu().is_none_or(|mtu| mtu >= 1280) && !names.iter().any(|name| off(name) || none(name))
 }
 
-/// A ping for each two nodes on the same segment, in one direction: asking for a neighbour tells that one about us.
+/// Pings between nodes on the same segment, each pair in one direction: asking for a neighbour tells that one about us.
+/// Where there are many, each asks only the first, which is the bridge: a question for every pair would flood the segment
+/// for longer than it took to build.
 fn probes<'a>(
     topology: &Topology,
     nodes: &[Wired<'a>],
     local: &BTreeMap<&str, BTreeMap<String, (Ifindex, IpAddr)>>,
 ) -> Result<Vec<(&'a str, Probe)>> {
+    let wired: BTreeMap<&str, &Wired<'a>> = nodes.iter().map(|wired| (wired.node.name.as_str(), wired)).collect();
     let mut probes = Vec::new();
     for segment in segments(topology) {
-        for (index, from) in segment.iter().enumerate() {
-            let Some(wired) = nodes.iter().find(|wired| wired.node.name == from.node) else { continue };
-            let own = from.addresses(topology);
-            let scope = local.get(from.node).and_then(|devices| devices.get(from.device));
-            for to in segment.iter().skip(index + 1).filter(|to| to.node != from.node) {
+        let askers = if segment.len() > CROWD { 1 } else { segment.len() };
+        for (index, one) in segment.iter().enumerate().take(askers) {
+            for other in segment.iter().skip(index + 1).filter(|other| other.node != one.node) {
+                let (Some(a), Some(b)) = (wired.get(one.node), wired.get(other.node)) else { continue };
+                // An answer goes by the routes, which of a node with clashing ones may lead elsewhere.
+                let (from, to, asker, asked) =
+                    if b.node.clashing_routes { (other, one, b, a) } else { (one, other, a, b) };
+                let on =
+                    |station: &Station<'_>| local.get(station.node).and_then(|devices| devices.get(station.device));
                 let mut targets: Vec<(IpAddr, Ifindex)> = Vec::new();
-                let near = to.addresses(topology).iter().map(|prefix| prefix.address);
-                targets.extend(
-                    near.filter(|to| own.iter().any(|prefix| prefix.contains(*to))).map(|to| (to, Ifindex::default())),
-                );
-                let theirs = local.get(to.node).and_then(|devices| devices.get(to.device));
-                targets.extend(scope.zip(theirs).map(|(scope, theirs)| (theirs.1, scope.0)));
+                if !asked.node.clashing_routes {
+                    let (ours, theirs) = (from.addresses(topology), to.addresses(topology));
+                    let within = |prefixes: &[Prefix], one: IpAddr| prefixes.iter().any(|prefix| prefix.contains(one));
+                    let near = theirs.iter().filter(|prefix| within(ours, prefix.address));
+                    let near = near.filter(|_| ours.iter().any(|prefix| within(theirs, prefix.address)));
+                    targets.extend(near.map(|prefix| (prefix.address, Ifindex::default())));
+                }
+                targets.extend(on(from).zip(on(to)).map(|(scope, theirs)| (theirs.1, scope.0)));
+                targets.retain(|(address, _)| answers(asked.node, *address));
                 for (to, scope) in targets {
                     let identifier = u16::try_from(probes.len() + 1).unwrap_or(u16::MAX);
-                    let probe = Probe::new(wired.netns, to, scope, identifier);
+                    let probe = Probe::new(asker.netns, from.device, to, scope, identifier);
                     let probe = probe.map_err(Error::io(format!("{}: ping {to}", from.node)))?;
-                    probes.push((wired.node.name.as_str(), probe));
+                    probes.push((asker.node.name.as_str(), probe));
                 }
             }
         }
     }
     Ok(probes)
+}
+
+/// Whether a node's settings let it answer pings.
+fn answers(node: &Node, to: IpAddr) -> bool {
+    let key = if to.is_ipv4() { "net.ipv4.icmp_echo_ignore_all" } else { "net.ipv6.icmp.echo_ignore_all" };
+    node.sysctls.get(key).is_none_or(|value| value == "0")
 }

@@ -51,6 +51,9 @@ pub struct NodeState {
     pub namespace: String,
     /// Its cgroup's directory, if it has a memory limit.
     pub cgroup: Option<PathBuf>,
+    /// The same for a limit of its CPU time. With cgroups of version 2 both are one.
+    #[serde(default)]
+    pub cpu_cgroup: Option<PathBuf>,
     /// What this machine did not allow, in sentences.
     pub notes: Vec<String>,
     /// Its PID 1, once started, as the machine sees it.

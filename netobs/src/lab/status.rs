@@ -5,10 +5,11 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
+use super::cgroup::Limit;
 use super::process::Identity;
 use super::state::{NodeState, Phase, State};
 use super::topology::{Node, Service, Topology};
-use super::{Error, Result, nat, sysctl, teardown};
+use super::{Error, Result, cgroup, nat, sysctl, teardown};
 use crate::netlink::{Route as KernelRoute, Socket};
 use crate::netns::{Netns, NetnsInode};
 
@@ -106,13 +107,12 @@ fn examine_node(state: &State, node: &Node, known: &NodeState) -> Result<NodeSta
         }
         missing.extend(network_missing(&state.topology, node, netns)?);
         missing.extend(sysctl::differences(node, netns)?);
-        if nat::needs_rules(node) && !nat::is_loaded(netns)? {
-            missing.push(format!("nft table ip {} is gone", nat::TABLE));
-        }
+        missing.extend(nat::differences(&state.topology, node, netns)?);
     } else {
         missing.push("its network namespace is gone".to_owned());
     }
     missing.extend(init.into_iter().flat_map(|init| services_missing(node, init)));
+    missing.extend(limits_missing(node, known));
     let limited = !known.notes.iter().any(|note| note.starts_with("no memory limit"));
     Ok(NodeStatus {
         node: node.name.clone(),
@@ -180,6 +180,21 @@ fn network_missing(topology: &Topology, node: &Node, netns: &Netns) -> Result<Ve
 
 fn up_or_down(up: bool, device: &str) -> String {
     format!("{device} is {}", if up { "up" } else { "down" })
+}
+
+/// Limits that should be in force and are not.
+fn limits_missing(node: &Node, known: &NodeState) -> Vec<String> {
+    let limits = [
+        ("memory", node.memory_limit.map(Limit::Memory), &known.cgroup),
+        ("CPU", node.cpu_percent.map(Limit::Cpu), &known.cpu_cgroup),
+    ];
+    let lacking = |(what, limit, group): (&str, Option<Limit>, &Option<PathBuf>)| {
+        // That the machine does not allow it has been said already.
+        let refused = known.notes.iter().any(|note| note.starts_with(&format!("no {what} limit")));
+        let (limit, group) = limit.zip(group.as_ref()).filter(|_| !refused)?;
+        (!cgroup::is_set(group, limit)).then(|| format!("its {what} limit is not in force"))
+    };
+    limits.into_iter().filter_map(lacking).collect()
 }
 
 /// Servers that should listen and do not.

@@ -60,7 +60,7 @@ pub(super) fn dismantle(state: &State) -> Result<()> {
         let ours = |behind: &Netns| netns.as_ref().is_some_and(|netns| netns.inode() == behind.inode());
         failures.extend(pin::unpin(&node.namespace, ours).err());
     }
-    for group in state.nodes.iter().filter_map(|node| node.cgroup.as_deref()) {
+    for group in state.nodes.iter().flat_map(|node| [&node.cgroup, &node.cpu_cgroup]).flatten() {
         failures.extend(cgroup::remove(group).err());
     }
     match failures.len() {

@@ -5,7 +5,9 @@ use std::net::IpAddr;
 
 use super::topology::{Device, Node, Prefix, Route, Topology};
 use super::{Error, LabName, Result};
-use crate::netlink::change::{LinkChange, NewLink, add_address, add_bridge, add_route, add_veth, set_link};
+use crate::netlink::change::{
+    LinkChange, NewLink, Tunnel, add_address, add_bridge, add_route, add_veth, add_vxlan, set_link,
+};
 use crate::netlink::{Ifindex, MacAddress, Request, Socket};
 use crate::netns::Netns;
 
@@ -60,7 +62,7 @@ pub(super) fn wire(lab: &LabName, topology: &Topology, nodes: &mut [Wired<'_>]) 
     Ok(())
 }
 
-/// Makes a node's bridges, and the veth pairs whose first end is in it.
+/// Makes a node's tunnel ends and bridges, and the veth pairs whose first end is in it.
 fn make_links(topology: &Topology, numbers: &Numbers<'_>, nodes: &mut [Wired<'_>], index: usize) -> Result<()> {
     let Some(node) = nodes.get(index).map(|wired| wired.node) else { return Ok(()) };
     let new = |node: &str, device, addresses, mtu| NewLink {
@@ -70,6 +72,11 @@ fn make_links(topology: &Topology, numbers: &Numbers<'_>, nodes: &mut [Wired<'_>
         mtu,
     };
     let mut requests = Vec::new();
+    for vxlan in &node.vxlans {
+        let new = new(&node.name, &vxlan.name, &vxlan.addresses, Some(vxlan.mtu()));
+        let tunnel = Tunnel { id: vxlan.id, local: vxlan.local, remote: vxlan.remote, port: vxlan.port };
+        requests.push(add_vxlan(new, tunnel));
+    }
     for bridge in &node.bridges {
         requests.push(add_bridge(new(&node.name, &bridge.name, &bridge.addresses, bridge.mtu)));
     }

@@ -6,7 +6,8 @@ use std::os::fd::{AsFd, AsRawFd};
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
 use netlink_packet_route::address::{AddressAttribute, AddressMessage};
 use netlink_packet_route::link::{
-    BridgeStpState, InfoBridge, InfoData, InfoKind, InfoVeth, LinkAttribute, LinkFlags, LinkInfo, LinkMessage,
+    BridgeStpState, InfoBridge, InfoData, InfoKind, InfoVeth, InfoVxlan, LinkAttribute, LinkFlags, LinkInfo,
+    LinkMessage,
 };
 use netlink_packet_route::route::{RouteAttribute, RouteHeader, RouteMessage, RouteProtocol, RouteScope, RouteType};
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
@@ -62,6 +63,44 @@ pub fn add_bridge(bridge: NewLink<'_>) -> Request {
         ])),
     ]));
     create(format!("add bridge {}", bridge.name), RouteNetlinkMessage::NewLink(message))
+}
+
+/// What a VXLAN device needs to know.
+#[derive(Clone, Copy, Debug)]
+pub struct Tunnel {
+    /// The VXLAN network identifier.
+    pub id: u32,
+    /// The address that its packets come from.
+    pub local: IpAddr,
+    /// Where everything goes whose destination has not been learned.
+    pub remote: IpAddr,
+    /// The UDP port of both ends.
+    pub port: u16,
+}
+
+/// Makes a VXLAN device with one other end.
+pub fn add_vxlan(vxlan: NewLink<'_>, tunnel: Tunnel) -> Request {
+    let local = match tunnel.local {
+        IpAddr::V4(address) => InfoVxlan::Local(address),
+        IpAddr::V6(address) => InfoVxlan::Local6(address),
+    };
+    // The kernel takes a unicast address for the remote end as well.
+    let remote = match tunnel.remote {
+        IpAddr::V4(address) => InfoVxlan::Group(address),
+        IpAddr::V6(address) => InfoVxlan::Group6(address),
+    };
+    let mut message = vxlan.message();
+    message.attributes.push(LinkAttribute::LinkInfo(vec![
+        LinkInfo::Kind(InfoKind::Vxlan),
+        LinkInfo::Data(InfoData::Vxlan(vec![
+            InfoVxlan::Id(tunnel.id),
+            local,
+            remote,
+            InfoVxlan::Port(tunnel.port),
+            InfoVxlan::Learning(true),
+        ])),
+    ]));
+    create(format!("add vxlan {}", vxlan.name), RouteNetlinkMessage::NewLink(message))
 }
 
 /// Changes to a link that exists; what is `None` stays as it is.

@@ -112,6 +112,11 @@ impl Lab {
         lab(&["up", "--name", &self.name])
     }
 
+    /// `netobs lab up TOPOLOGY`.
+    pub fn build_from(&self, topology: &str) -> Answer {
+        lab(&["up", topology, "--name", &self.name])
+    }
+
     /// `netobs lab up`, running on.
     pub fn start_building(&self) -> Child {
         let mut process = Command::new(netobs());

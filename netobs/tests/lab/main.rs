@@ -5,6 +5,7 @@ mod commands;
 mod condition;
 mod network;
 mod removal;
+mod topologies;
 
 #[path = "../common/mod.rs"]
 mod common;

@@ -17,7 +17,20 @@ macro_rules! builtin {
 
 impl Builtin {
     /// All of them, in the order in which they are learned.
-    pub const ALL: [Self; 1] = builtin!["default"];
+    pub const ALL: [Self; 12] = builtin![
+        "fresh",
+        "host-only",
+        "bridge",
+        "one-container",
+        "no-bridge",
+        "default",
+        "three-containers",
+        "uplink-in-bridge",
+        "two-uplinks",
+        "vxlan",
+        "routed",
+        "ipv6",
+    ];
 
     /// The one of this name.
     pub fn find(name: &str) -> Option<Self> {

@@ -51,18 +51,12 @@ impl Topology {
             self.check_addresses(&mut findings, &place, node);
             self.check_routes(&mut findings, &place, node);
             self.check_nat(&mut findings, &place, node);
+            self.check_vxlans(&mut findings, &place, node);
             self.check_settings(&mut findings, &place, node);
         }
         for (place, end) in self.ends() {
-            match self.node(&end.node) {
-                None => findings.missing(place.at("node"), &end.node, format!("there is no node `{}`", end.node)),
-                Some(node) => {
-                    let bridge = end.bridge.as_ref().filter(|name| !node.bridges.iter().any(|one| one.name == **name));
-                    if let Some(bridge) = bridge {
-                        let reason = format!("{} has no bridge `{bridge}`", node.name);
-                        findings.missing(place.at("bridge"), &node.name, reason);
-                    }
-                }
+            if self.node(&end.node).is_none() {
+                findings.missing(place.at("node"), &end.node, format!("there is no node `{}`", end.node));
             }
         }
         for (index, experiment) in self.experiments.iter().enumerate() {
@@ -93,13 +87,16 @@ impl Topology {
         let bridges = node.bridges.iter().enumerate();
         let bridges = bridges.map(move |(index, bridge)| (list.at(index), Device::Bridge(bridge)));
         let own = self.ends().filter(|(_, end)| end.node == node.name);
-        bridges.chain(own.map(|(place, end)| (place, Device::End(end))))
+        let list = place.at("vxlans");
+        let vxlans = node.vxlans.iter().enumerate();
+        let vxlans = vxlans.map(move |(index, vxlan)| (list.at(index), Device::Vxlan(vxlan)));
+        bridges.chain(own.map(|(place, end)| (place, Device::End(end)))).chain(vxlans)
     }
 
     fn check_devices(&self, findings: &mut Findings, place: &Place, node: &Node) {
         let mut names = BTreeSet::from(["lo"]);
         for (place, device) in self.placed_devices(place, node) {
-            let field = if matches!(device, Device::Bridge(_)) { "name" } else { "device" };
+            let field = if matches!(device, Device::End(_)) { "device" } else { "name" };
             name(findings, place.at(field), device.name());
             if matches!(device.name(), "all" | "default") {
                 findings.wrong(place.at(field), format!("the kernel keeps the name `{}` for itself", device.name()));
@@ -107,6 +104,11 @@ impl Topology {
             if !names.insert(device.name()) {
                 let reason = format!("{} has two devices `{}`", node.name, device.name());
                 findings.wrong(place.at(field), reason);
+            }
+            if let Some(bridge) = device.bridge()
+                && !node.bridges.iter().any(|known| known.name == bridge)
+            {
+                findings.missing(place.at("bridge"), &node.name, format!("{} has no bridge `{bridge}`", node.name));
             }
             if let Some(mtu) = device.mtu() {
                 if !(68..=65535).contains(&mtu) {
@@ -211,6 +213,14 @@ impl Topology {
             source(findings, place.at("source"), hidden.source);
             self.device_there(findings, place.at("except"), node, &hidden.except);
         }
+        for (index, snat) in node.snat.iter().enumerate() {
+            let place = place.at("snat").at(index);
+            source(findings, place.at("source"), snat.source);
+            self.device_there(findings, place.at("device"), node, &snat.device);
+            if snat.source.address.is_ipv4() != snat.to.is_ipv4() {
+                findings.wrong(place.at("to"), format!("{} and {} are of different families", snat.source, snat.to));
+            }
+        }
         let mut ports = BTreeSet::new();
         for (index, published) in node.published.iter().enumerate() {
             let place = place.at("published").at(index);
@@ -222,11 +232,37 @@ impl Topology {
                 let reason = format!("{} publishes port {}/{} twice", node.name, published.port, published.protocol);
                 findings.wrong(place.at("port"), reason);
             }
+            if self.first_ipv4(&node.name).is_none() {
+                let reason = format!("{} has no IPv4 address for people to connect to", node.name);
+                findings.missing(place.at("port"), &node.name, reason);
+            }
             let to = &published.to;
             if self.node(to).is_none() {
                 findings.missing(place.at("to"), to, format!("there is no node `{to}`"));
             } else if self.first_ipv4(to).is_none() {
                 findings.missing(place.at("to"), to, format!("{to} has no IPv4 address to lead a port to"));
+            }
+        }
+    }
+
+    fn check_vxlans(&self, findings: &mut Findings, place: &Place, node: &Node) {
+        let mut known = BTreeSet::new();
+        for (index, vxlan) in node.vxlans.iter().enumerate() {
+            let place = place.at("vxlans").at(index);
+            if !(1..1 << 24).contains(&vxlan.id) {
+                findings.wrong(place.at("id"), format!("a VXLAN's number is between 1 and {}", (1 << 24) - 1));
+            }
+            if !known.insert((vxlan.id, vxlan.port)) {
+                let reason = format!("{} has VXLAN {} on port {} twice", node.name, vxlan.id, vxlan.port);
+                findings.wrong(place.at("id"), reason);
+            }
+            if !self.addresses_of(node).any(|(_, prefix)| prefix.address == vxlan.local) {
+                let reason = format!("{} is no address of {}", vxlan.local, node.name);
+                findings.missing(place.at("local"), &node.name, reason);
+            }
+            if vxlan.local == vxlan.remote || vxlan.local.is_ipv4() != vxlan.remote.is_ipv4() {
+                let reason = format!("{} cannot be the other end of {}", vxlan.remote, vxlan.local);
+                findings.wrong(place.at("remote"), reason);
             }
         }
     }
@@ -263,6 +299,9 @@ impl Topology {
         if node.resolvers.len() > RESOLVERS {
             let reason = format!("the C library asks {RESOLVERS} resolvers at most, not {}", node.resolvers.len());
             findings.wrong(place.at("resolvers"), reason);
+        }
+        if node.cpu_percent == Some(0) {
+            findings.wrong(place.at("cpu_percent"), "without any CPU time a node cannot start");
         }
         if node.memory_limit.is_some_and(|limit| limit < LEAST_MEMORY) {
             findings.wrong(place.at("memory_limit"), "a node takes at least 8 MiB");

@@ -24,10 +24,10 @@ use serde::{Deserialize, Serialize};
 pub use builtin::{Builtin, default_topology};
 pub use file::{Mistakes, find, parse};
 pub use mistake::{Mistake, Place, Step};
-pub use node::{Bridge, Masquerade, Node, Protocol, Published, Route, Service};
+pub use node::{Bridge, Masquerade, Node, Protocol, Published, Route, Service, Snat, Vxlan};
 pub use prefix::{NotAPrefix, Prefix};
 pub use schema::schema;
-pub(super) use segment::segments;
+pub(super) use segment::{Station, segments};
 
 /// A whole network.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -84,6 +84,9 @@ pub struct Experiment {
     pub run: String,
     /// What it shows, in a few words.
     pub shows: String,
+    /// It ends with a failure, which is the point.
+    #[serde(default)]
+    pub fails: bool,
 }
 
 impl Topology {
@@ -97,12 +100,13 @@ impl Topology {
         self.links.iter().flat_map(|link| &link.ends).filter(move |end| end.node == node)
     }
 
-    /// The devices of a node but `lo`: its bridges first, then the ends of its cables.
+    /// The devices of a node but `lo`: its bridges first, then the ends of its cables, then those of tunnels.
     pub fn devices_of<'a>(&'a self, node: &'a Node) -> impl Iterator<Item = Device<'a>> {
-        node.bridges.iter().map(Device::Bridge).chain(self.ends_in(&node.name).map(Device::End))
+        let cables = self.ends_in(&node.name).map(Device::End);
+        node.bridges.iter().map(Device::Bridge).chain(cables).chain(node.vxlans.iter().map(Device::Vxlan))
     }
 
-    /// Every address of a node with the device it is on: bridges first, then the ends of cables, then `lo`.
+    /// Every address of a node with the device it is on: bridges first, then cables, then tunnels, then `lo`.
     pub fn addresses_of<'a>(&'a self, node: &'a Node) -> impl Iterator<Item = (&'a str, Prefix)> {
         let devices = self.devices_of(node).map(|device| (device.name(), device.addresses()));
         let all = devices.chain([("lo", node.loopback.as_slice())]);
@@ -119,9 +123,10 @@ impl Topology {
         match device {
             Device::End(end) => live(&end.device),
             Device::Bridge(bridge) => {
-                let port = |end: &&End| end.bridge.as_deref() == Some(bridge.name.as_str());
-                !bridge.down && self.ends_in(&node.name).filter(port).any(|end| live(&end.device))
+                let port = |port: &Device<'_>| port.bridge() == Some(bridge.name.as_str());
+                !bridge.down && self.devices_of(node).filter(port).any(|port| self.has_carrier(node, port))
             }
+            Device::Vxlan(vxlan) => !vxlan.down,
         }
     }
 
@@ -141,6 +146,8 @@ pub enum Device<'a> {
     Bridge(&'a Bridge),
     /// An end of a cable.
     End(&'a End),
+    /// An end of a tunnel.
+    Vxlan(&'a Vxlan),
 }
 
 impl<'a> Device<'a> {
@@ -149,6 +156,7 @@ impl<'a> Device<'a> {
         match self {
             Self::Bridge(bridge) => &bridge.name,
             Self::End(end) => &end.device,
+            Self::Vxlan(vxlan) => &vxlan.name,
         }
     }
 
@@ -157,6 +165,7 @@ impl<'a> Device<'a> {
         match self {
             Self::Bridge(bridge) => &bridge.addresses,
             Self::End(end) => &end.addresses,
+            Self::Vxlan(vxlan) => &vxlan.addresses,
         }
     }
 
@@ -165,6 +174,7 @@ impl<'a> Device<'a> {
         match self {
             Self::Bridge(bridge) => bridge.mtu,
             Self::End(end) => end.mtu,
+            Self::Vxlan(vxlan) => Some(vxlan.mtu()),
         }
     }
 
@@ -173,6 +183,7 @@ impl<'a> Device<'a> {
         match self {
             Self::Bridge(_) => None,
             Self::End(end) => end.bridge.as_deref(),
+            Self::Vxlan(vxlan) => vxlan.bridge.as_deref(),
         }
     }
 
@@ -181,6 +192,7 @@ impl<'a> Device<'a> {
         match self {
             Self::Bridge(bridge) => bridge.down,
             Self::End(end) => end.down,
+            Self::Vxlan(vxlan) => vxlan.down,
         }
     }
 }

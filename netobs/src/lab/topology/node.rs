@@ -35,8 +35,12 @@ pub struct Node {
     #[serde(deserialize_with = "size::words")]
     #[schemars(with = "BTreeMap<String, size::Word>")]
     pub sysctls: BTreeMap<String, String>,
+    /// Its ends of VXLAN tunnels.
+    pub vxlans: Vec<Vxlan>,
     /// Sources rewritten to the address of the link that a packet leaves by.
     pub masquerade: Vec<Masquerade>,
+    /// Sources rewritten to an address that is given.
+    pub snat: Vec<Snat>,
     /// Ports of this node's addresses that lead to another node.
     pub published: Vec<Published>,
     /// Servers that run in it.
@@ -48,6 +52,9 @@ pub struct Node {
     #[serde(deserialize_with = "size::bytes")]
     #[schemars(with = "Option<size::Size>")]
     pub memory_limit: Option<u64>,
+    /// The most time its processes may take from the CPUs together, in percent of one CPU.
+    #[schemars(range(min = 1, max = 100_000))]
+    pub cpu_percent: Option<u32>,
 }
 
 /// A bridge in a node.
@@ -87,6 +94,66 @@ pub struct Masquerade {
     pub source: Prefix,
     /// The device towards them.
     pub except: String,
+}
+
+/// Packets from `source` that leave by `device` get the address `to`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Snat {
+    /// The addresses hidden.
+    pub source: Prefix,
+    /// The device that packets leave by.
+    pub device: String,
+    /// The address that others see.
+    #[schemars(with = "prefix::Address")]
+    pub to: IpAddr,
+}
+
+/// The end of a tunnel: Ethernet frames carried to another host in UDP packets.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Vxlan {
+    /// Its device name, at most 15 characters.
+    pub name: String,
+    /// The VXLAN network identifier (VNI), the same at both ends.
+    #[schemars(range(min = 1, max = 16_777_215))]
+    pub id: u32,
+    /// The node's own address that tunnel packets come from.
+    #[schemars(with = "prefix::Address")]
+    pub local: IpAddr,
+    /// The other end's address.
+    #[schemars(with = "prefix::Address")]
+    pub remote: IpAddr,
+    /// The UDP port that both ends use; 4789 unless said.
+    #[serde(default = "Vxlan::port")]
+    #[schemars(range(min = 1, max = 65535))]
+    pub port: u16,
+    /// The bridge it is a port of.
+    pub bridge: Option<String>,
+    /// Its addresses.
+    #[serde(default)]
+    pub addresses: Vec<Prefix>,
+    /// Its MTU in bytes; 1450 unless said, so that a frame and its 50 bytes of outer headers fit in 1500.
+    #[schemars(range(min = 68, max = 65535))]
+    pub mtu: Option<u32>,
+    /// Leave it switched off.
+    #[serde(default)]
+    pub down: bool,
+}
+
+impl Vxlan {
+    /// What the outer headers take from the MTU below (`VXLAN_HEADROOM`, `VXLAN6_HEADROOM`).
+    const MTU: u32 = 1450;
+
+    /// RFC 7348.
+    fn port() -> u16 {
+        4789
+    }
+
+    /// Its MTU.
+    pub fn mtu(&self) -> u32 {
+        self.mtu.unwrap_or(Self::MTU)
+    }
 }
 
 /// A port of the node's own addresses that is answered by another node, as `docker run --publish` does it.
