@@ -72,11 +72,7 @@ impl Survey {
         match self.wanted.clone() {
             Wanted::Named(name) => {
                 let netns = Netns::open(&name)?;
-                // Of a process or a path, what the namespace is called elsewhere, too.
-                let name = match self.names.name(netns.inode()) {
-                    Some(known) if name != "host" => known.to_owned(),
-                    _ => name,
-                };
+                let name = self.names.name(netns.inode()).map_or(name, str::to_owned);
                 report.namespaces.push(self.look_into(&netns, name, depth)?);
             }
             Wanted::All => {

@@ -123,7 +123,13 @@ impl Namespaces {
             let path = Path::new(PINS).join(&pin.name);
             self.known.insert(pin.inode, Known { name: pin.name, path });
         }
-        self.insert("host".into(), PathBuf::from("/proc/1/ns/net"));
+        // Where PID 1 may not be looked at, our own namespace is the machine's, unless somebody gave it another name.
+        let (first, own) = (PathBuf::from("/proc/1/ns/net"), PathBuf::from("/proc/self/ns/net"));
+        if inode_of(&first).is_some() {
+            self.insert("host".into(), first);
+        } else if inode_of(&own).and_then(|own| self.known.get(&own)).is_some_and(|own| !own.path.starts_with(PINS)) {
+            self.insert("host".into(), own);
+        }
     }
 
     fn insert(&mut self, name: String, path: PathBuf) {
