@@ -42,6 +42,7 @@ fn of_standing_connections_drop_every_new_one() {
     let after = record(&host);
     equal(&after, &host);
     let dropped = number(&after, "drops") - number(&before, "drops");
+    println!("{FLOWS} flows into a table of {}: {dropped} dropped", limit.entries);
     let entered = limit.entries.saturating_sub(number(&before, "entries"));
     // Those for which there was room are in, and those of them that were unanswered made room for another.
     assert!(dropped <= u64::from(FLOWS) && dropped + entered + 100 >= u64::from(FLOWS), "{before:#} {after:#}");

@@ -43,9 +43,14 @@ fn two_hundred_thousand_entries_take_less_than_a_second() {
     assert_eq!(count(&empty.0), u64::from(wanted));
 
     let arguments = ["conntrack", "--format", "json", "--interval", "100ms", "--netns", &empty.0];
-    let began = Instant::now();
-    let printed = run(netobs(), &arguments).good().stdout;
-    let took = began.elapsed() - INTERVAL;
+    let mut printed = String::new();
+    let mut once = || {
+        let began = Instant::now();
+        printed = run(netobs(), &arguments).good().stdout;
+        began.elapsed() - INTERVAL
+    };
+    // Others may have the processors for a while.
+    let took = (0..3).map(|_| once()).min().unwrap();
     let record: serde_json::Value = serde_json::from_str(&printed).expect(&printed);
     assert_eq!((&record["entries"], &record["top_of"]), (&wanted.into(), &wanted.into()), "{record:#}");
     assert_eq!(record["top"][0], serde_json::json!({"src": "10.7.0.1", "entries": 50_000}), "{record:#}");

@@ -1,10 +1,11 @@
 //! `--watch`
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::net::Ipv4Addr;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use nix::pty::{Winsize, openpty};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
@@ -112,4 +113,34 @@ fn appends_tables_where_there_is_no_terminal() {
         headings += usize::from(line.starts_with("namespace"));
     }
     assert_eq!(watching.end(Signal::SIGTERM).0, Some(0));
+}
+
+#[test]
+fn redraws_a_terminal() {
+    if !can_make_labs("redraws_a_terminal", &["ip"]) {
+        return;
+    }
+    let empty = Empty::new();
+    enter(&empty.netns(), Flow::Unanswered, flows(Ipv4Addr::new(10, 7, 0, 1), 20), TARGET);
+    let size = Winsize { ws_row: 6, ws_col: 200, ws_xpixel: 0, ws_ypixel: 0 };
+    let terminal = openpty(Some(&size), None).unwrap();
+    let mut command = Command::new(netobs());
+    command.args(["conntrack", "--watch", "--interval", "100ms", "--top", "5", "--netns", &empty.0]);
+    command.env_remove("NO_COLOR").stdin(Stdio::null()).stdout(terminal.slave);
+    let mut child = command.spawn().unwrap();
+    // It holds the other end, which would keep the terminal open.
+    drop(command);
+    let (mut shown, mut part, mut screen) = (String::new(), [0; 4096], std::fs::File::from(terminal.master));
+    while shown.matches("\x1b[H").count() < 3 {
+        let length = screen.read(&mut part).unwrap();
+        shown.push_str(&String::from_utf8_lossy(&part[..length]));
+    }
+    kill(Pid::from_raw(child.id().cast_signed()), Signal::SIGINT).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    assert_eq!(shown.matches("\x1b[2J").count(), 1, "cleared once, then written over: {shown:?}");
+    let second = shown.split("\x1b[H").nth(2).unwrap();
+    let lines: Vec<&str> = second.lines().collect();
+    assert!(lines[0].contains("Ctrl-C ends") && lines[2].contains("namespace"), "{lines:#?}");
+    // Five of the rows and what follows the last.
+    assert!(lines.len() == 6 && lines[4].contains("more lines"), "no more than fits: {lines:#?}");
 }
