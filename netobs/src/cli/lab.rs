@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::fs;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use serde_json::json;
 
 use super::print::{print, print_record};
 use crate::lab::{self, Builtin, Error, LabName, LabStatus, State, default_topology, graph};
-use crate::output::Format;
+use crate::output::{Format, printable};
 use crate::probe::tc;
 use crate::refusal::Refusal;
 use crate::state::Namespaces;
@@ -25,7 +26,7 @@ pub(super) struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Builds a lab; does nothing if it is up.
+    /// Builds a lab; if it is up, mends whatever is not as its topology says.
     Up {
         /// What to build: one that `netobs lab topologies` lists, or a topology file.
         #[arg(default_value = "default")]
@@ -119,6 +120,8 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
 
 fn up(topology: &str, name: &str, format: Format) -> anyhow::Result<ExitCode> {
     let lab = lab_name(name)?;
+    // As a whole path: whoever asks for the lab's status later may do so from elsewhere.
+    let source = if Builtin::find(topology).is_none() { fs::canonicalize(topology).ok() } else { None };
     let topology = match lab::find_topology(topology) {
         Ok(topology) => topology,
         Err(mistakes) => {
@@ -127,7 +130,7 @@ fn up(topology: &str, name: &str, format: Format) -> anyhow::Result<ExitCode> {
         }
     };
     root("building a lab")?;
-    let built = lab::up(&lab, topology).map_err(refused)?;
+    let built = lab::up_from(&lab, topology, source).map_err(refused)?;
     tell_built(name, &built, format).map(|()| ExitCode::SUCCESS)
 }
 
@@ -137,10 +140,15 @@ fn tell_built(name: &str, built: &lab::Built, format: Format) -> anyhow::Result<
     if format == Format::Json {
         let nodes: Vec<_> = built.state.nodes.iter().map(node_json).collect();
         let record = json!({
-            "lab": lab, "topology": built.state.topology.name, "already": built.already, "seconds": seconds,
+            "lab": lab, "topology": built.state.topology.name, "already": built.already, "mended": built.mended,
+            "seconds": seconds,
             "nodes": nodes,
         });
         return print_record("lab_up", &record);
+    }
+    if !built.mended.is_empty() {
+        let mended: String = built.mended.iter().map(|what| format!("  mended: {}\n", printable(what))).collect();
+        return print(&format!("lab `{lab}` is whole again after {seconds:.2} s\n{mended}"));
     }
     if built.already {
         return print(&format!("lab `{lab}` is up already\n"));
@@ -243,10 +251,11 @@ fn status(format: Format) -> anyhow::Result<()> {
 fn table(lab: &LabStatus) -> String {
     let health = match lab.state {
         lab::Health::Up => "up",
-        lab::Health::Changed => "up, but changed",
+        lab::Health::Changed => "up, but changed; `netobs lab up` mends it",
         lab::Health::Unfinished => "unfinished: `netobs lab up` builds it anew, `netobs lab down` removes what is left",
     };
     let mut text = format!("lab `{}` (topology {}): {health}\n", lab.lab, lab.topology);
+    text += &lab.file.as_ref().map_or_else(String::new, |file| format!("  {}\n", printable(file)));
     let width = |length: fn(&lab::NodeStatus) -> usize, title: &str| {
         lab.nodes.iter().map(length).max().unwrap_or(0).max(title.len())
     };
@@ -262,7 +271,7 @@ fn table(lab: &LabStatus) -> String {
     }
     for node in &lab.nodes {
         for missing in &node.missing {
-            text += &format!("  wrong in {}: {missing}\n", node.node);
+            text += &format!("  wrong in {}: {}\n", node.node, printable(missing));
         }
     }
     text + &notes(lab.nodes.iter().map(|node| (node.node.as_str(), node.notes.as_slice())))

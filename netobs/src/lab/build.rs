@@ -1,17 +1,19 @@
-//! Building a lab from its topology.
+//! Building a lab from its topology, and mending one that is up.
 
+use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::cgroup::Limit;
 use super::container::Container;
+use super::etc::Etc;
 use super::init::Instructions;
 use super::lock::Lock;
 use super::process::Identity;
 use super::state::{NodeState, Phase, State, boot_id};
-use super::sysctl::Stage;
+use super::sysctl::{self, Stage};
 use super::topology::{Node, Topology};
 use super::wire::{Wired, wire};
-use super::{Error, LabName, Result, cgroup, interrupt, nat, pin, ready, status, sysctl, teardown};
+use super::{Error, LabName, Result, cgroup, interrupt, mend, nat, pin, ready, status, teardown};
 use crate::netlink::Socket;
 use crate::netns::Netns;
 
@@ -20,15 +22,22 @@ use crate::netns::Netns;
 pub struct Built {
     /// The lab.
     pub state: State,
-    /// It was up before, and nothing was done.
+    /// It was up before.
     pub already: bool,
+    /// What of it was not as the topology says, and was mended. A lab that was whole is left alone.
+    pub mended: Vec<String>,
     /// How long it took.
     pub took: Duration,
 }
 
-/// Builds a lab. If it is up and whole, nothing is done; what an earlier, killed `up` left is removed first; a failure
-/// removes all that had been built.
+/// Builds a lab. If it is up, whatever is not as the topology says is mended, and nothing else is touched; what an
+/// earlier, killed `up` left is removed first; a failure to build removes all that had been built.
 pub fn up(lab: &LabName, topology: Topology) -> Result<Built> {
+    up_from(lab, topology, None)
+}
+
+/// The same for a topology that was read from a file.
+pub fn up_from(lab: &LabName, topology: Topology, source: Option<PathBuf>) -> Result<Built> {
     let start = Instant::now();
     let mistakes = topology.check();
     if !mistakes.is_empty() {
@@ -37,20 +46,29 @@ pub fn up(lab: &LabName, topology: Topology) -> Result<Built> {
     nat::check(&topology)?;
     interrupt::watch()?;
     let _lock = Lock::take(lab)?;
-    if let Some(old) = State::load(lab)? {
+    if let Some(mut old) = State::load(lab)? {
         if old.phase == Phase::Up && !old.is_of_another_boot() {
-            return match status::examine(&old)?.first_missing() {
-                None => Ok(Built { state: old, already: true, took: start.elapsed() }),
-                Some(missing) => Err(Error::NotWhole { lab: lab.clone(), missing }),
-            };
+            let whole = old.topology == topology && status::examine(&old)?.is_whole();
+            if whole {
+                if old.source != source {
+                    old.source = source;
+                    old.save()?;
+                }
+                return Ok(Built { state: old, already: true, mended: Vec::new(), took: start.elapsed() });
+            }
+            let (state, mended) = mend::mend(old, topology, source)?;
+            return Ok(Built { state, already: true, mended, took: start.elapsed() });
         }
         teardown::dismantle(&old)?;
         State::forget(lab)?;
     }
-    let mut state = plan(lab, topology)?;
+    let nodes = topology.nodes.iter().map(|node| plan(lab, node)).collect::<Result<_>>()?;
+    let built = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    let phase = Phase::Building;
+    let mut state = State { lab: lab.clone(), phase, boot_id: boot_id()?, built, source, topology, nodes };
     state.save()?;
     match build(&mut state) {
-        Ok(()) => Ok(Built { state, already: false, took: start.elapsed() }),
+        Ok(()) => Ok(Built { state, already: false, mended: Vec::new(), took: start.elapsed() }),
         // Ctrl-C reaches `nft` as well; that it failed is then not the point.
         Err(cause) => Err(undo(&state, interrupt::check().err().unwrap_or(cause))),
     }
@@ -64,26 +82,40 @@ fn undo(state: &State, cause: Error) -> Error {
     }
 }
 
-/// Decides every name, and refuses those that are taken, before anything is made.
-fn plan(lab: &LabName, topology: Topology) -> Result<State> {
-    let mut nodes = Vec::new();
-    for node in &topology.nodes {
-        let namespace = lab.namespace(&node.name);
-        if pin::is_taken(&namespace) {
-            return Err(Error::Taken(namespace));
-        }
-        let mut notes = Vec::new();
-        let mut group = |limit: Option<Limit>, what: &str| {
-            let planned = cgroup::plan(lab, &node.name, limit?);
-            planned.map_err(|reason| notes.push(format!("no {what} limit: {reason}"))).ok()
-        };
-        let cgroup = group(node.memory_limit.map(Limit::Memory), "memory");
-        let cpu_cgroup = group(node.cpu_percent.map(Limit::Cpu), "CPU");
-        let node = node.name.clone();
-        nodes.push(NodeState { node, namespace, cgroup, cpu_cgroup, notes, init: None, netns: None, cookie: None });
+/// Decides a node's names, and refuses those that are taken, before anything is made.
+pub(super) fn plan(lab: &LabName, node: &Node) -> Result<NodeState> {
+    let namespace = lab.namespace(&node.name);
+    if pin::is_taken(&namespace) {
+        return Err(Error::Taken(namespace));
     }
-    let built = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-    Ok(State { lab: lab.clone(), phase: Phase::Building, boot_id: boot_id()?, built, topology, nodes })
+    let mut notes = Vec::new();
+    let mut group = |limit: Option<Limit>, what: &str| {
+        let planned = cgroup::plan(lab, &node.name, limit?);
+        planned.map_err(|reason| notes.push(format!("no {what} limit: {reason}"))).ok()
+    };
+    let cgroup = group(node.memory_limit.map(Limit::Memory), "memory");
+    let cpu_cgroup = group(node.cpu_percent.map(Limit::Cpu), "CPU");
+    let node = node.name.clone();
+    Ok(NodeState { node, namespace, cgroup, cpu_cgroup, notes, init: None, netns: None, cookie: None })
+}
+
+/// Starts a node's PID 1, and writes down by what it can be found.
+pub(super) fn start(
+    lab: &LabName,
+    topology: &Topology,
+    node: &Node,
+    known: &mut NodeState,
+) -> Result<(Container, Netns)> {
+    interrupt::check()?;
+    let Etc { resolv_conf, hosts } = Etc::of(lab, topology, node);
+    let services = node.services.clone();
+    let instructions = Instructions { lab: lab.to_string(), node: node.name.clone(), resolv_conf, hosts, services };
+    let container = Container::start(&instructions)?;
+    let netns = Netns::of_process(container.process.pid)?;
+    known.init = Identity::of(container.process.pid);
+    known.netns = Some(netns.inode());
+    known.cookie = Some(netns.cookie()?);
+    Ok((container, netns))
 }
 
 /// The order matters. Until the names are given and the containers released, all there is hangs on this process: if it
@@ -93,12 +125,7 @@ fn build(state: &mut State) -> Result<()> {
     let mut containers = Vec::new();
     let mut namespaces = Vec::new();
     for (node, known) in topology.nodes.iter().zip(&mut state.nodes) {
-        interrupt::check()?;
-        let container = Container::start(&instructions(&state.lab, &topology, node))?;
-        let netns = Netns::of_process(container.process.pid)?;
-        known.init = Identity::of(container.process.pid);
-        known.netns = Some(netns.inode());
-        known.cookie = Some(netns.cookie()?);
+        let (container, netns) = start(&state.lab, &topology, node, known)?;
         containers.push(container);
         namespaces.push(netns);
     }
@@ -135,32 +162,10 @@ fn build(state: &mut State) -> Result<()> {
 }
 
 /// A machine that does not allow it is no reason not to build the lab; `status` tells.
-fn limit(node: &Node, known: &mut NodeState, container: &Container) {
-    let limits = [
-        ("memory", node.memory_limit.map(Limit::Memory), &known.cgroup),
-        ("CPU", node.cpu_percent.map(Limit::Cpu), &known.cpu_cgroup),
-    ];
-    for (what, limit, group) in limits {
-        let (Some(limit), Some(group)) = (limit, group) else { continue };
-        if let Err(error) = cgroup::create(group, limit).and_then(|()| cgroup::join(group, container.process.pid)) {
+pub(super) fn limit(node: &Node, known: &mut NodeState, container: &Container) {
+    for (what, limit, group) in known.limits(node) {
+        if let Err(error) = cgroup::create(&group, limit).and_then(|()| cgroup::join(&group, container.process.pid)) {
             known.notes.push(format!("no {what} limit: {}: {error}", group.display()));
         }
     }
-}
-
-fn instructions(lab: &LabName, topology: &Topology, node: &Node) -> Instructions {
-    let mut resolv_conf = format!("# {}, in lab {lab}\n", node.name);
-    for resolver in &node.resolvers {
-        resolv_conf += &format!("nameserver {resolver}\n");
-    }
-    // Nothing answers in most labs; the default would be to wait twice five seconds for it.
-    resolv_conf += "options timeout:1 attempts:1\n";
-    let mut hosts = "127.0.0.1 localhost\n::1 localhost\n".to_owned();
-    for node in &topology.nodes {
-        if let Some(address) = topology.first_ipv4(&node.name) {
-            hosts += &format!("{address} {}\n", node.name);
-        }
-    }
-    let services = node.services.clone();
-    Instructions { lab: lab.to_string(), node: node.name.clone(), resolv_conf, hosts, services }
 }

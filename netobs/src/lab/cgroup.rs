@@ -133,6 +133,16 @@ pub(super) fn create(group: &Path, limit: Limit) -> io::Result<()> {
         }
         exists_or(fs::create_dir(group))?;
     }
+    self::limit(group, limit)
+}
+
+/// Sets a limit of a group that is there.
+pub(super) fn limit(group: &Path, limit: Limit) -> io::Result<()> {
+    let unified = group.join("cgroup.controllers").exists();
+    // Memory and swap together must never be below memory alone.
+    if !unified && matches!(limit, Limit::Memory(_)) {
+        optional(fs::write(group.join("memory.memsw.limit_in_bytes"), "-1"))?;
+    }
     for (file, value, may_lack) in limit.settings(unified) {
         let written = fs::write(group.join(file), value);
         if may_lack { optional(written)? } else { written? }

@@ -40,14 +40,25 @@ pub enum Error {
     /// A namespace that is not ours has the name that a node would get.
     #[error("a network namespace `{0}` exists already and is not this lab's; remove it, or choose another --name")]
     Taken(String),
-    /// The lab is up but something of it is missing.
-    #[error("lab `{lab}` is up but not whole ({missing}); `netobs lab down {lab}` removes it")]
-    NotWhole {
+    /// A lab that is up was not as its topology says, and could not be made so.
+    #[error("{cause}; `netobs lab up` builds lab `{lab}` anew, `netobs lab down {lab}` removes it")]
+    NotMended {
         /// The lab.
         lab: LabName,
-        /// The first thing that is missing.
-        missing: String,
+        /// What failed.
+        cause: Box<Error>,
     },
+    /// Something that is not the lab's has the name of a device of it.
+    #[error("{node} has a device `{device}` that is not the lab's; remove or rename it")]
+    InTheWay {
+        /// The node.
+        node: String,
+        /// The device.
+        device: String,
+    },
+    /// Ctrl-C, or a request to end, while a lab was mended.
+    #[error("interrupted halfway")]
+    Stopped,
     /// The lab's own network namespace is where the caller is.
     #[error("this shell is inside lab `{0}`: leave it first, since removing the lab ends everything inside")]
     Inside(LabName),

@@ -65,7 +65,7 @@ mod tests {
             cookie: None,
         });
         let nodes = nodes.collect();
-        State { lab, phase: Phase::Up, boot_id: String::new(), built: 0, topology, nodes }
+        State { lab, phase: Phase::Up, boot_id: String::new(), built: 0, source: None, topology, nodes }
     }
 
     #[test]

@@ -55,7 +55,7 @@ pub(super) enum Report {
 }
 
 /// A directory of this program's that exists on every machine with a lab; in a node it holds the node's own files.
-const OWN: &str = "/run/netobs";
+pub(super) const OWN: &str = "/run/netobs";
 
 /// Runs as PID 1 until told to end. Not for people: `netobs lab up` starts it.
 pub fn run() -> ExitCode {

@@ -18,7 +18,7 @@ use super::{Error, Result};
 use crate::netns::{Netns, fresh_netns, in_netns};
 
 /// Not `nat`: that is the name `iptables` takes for its own.
-const TABLE: &str = "lab";
+pub(super) const TABLE: &str = "lab";
 // <linux/netfilter_ipv4.h>: NF_IP_PRI_NAT_DST and NF_IP_PRI_NAT_SRC.
 const DSTNAT: i32 = -100;
 const SRCNAT: i32 = 100;
@@ -87,6 +87,22 @@ pub(super) fn load(topology: &Topology, node: &Node, netns: &Netns) -> Result<()
     in_netns(netns, || nft(&["-j", "-f", "-"], &text))?.map_err(|error| failed(error.to_string())).map(drop)
 }
 
+/// Makes a node's rules what its topology says, if they are not. Returns how they differed.
+pub(super) fn mend(topology: &Topology, node: &Node, netns: &Netns) -> Result<Vec<String>> {
+    let mut differing = differences(topology, node, netns)?;
+    if !differing.is_empty() {
+        load(topology, node, netns)?;
+    }
+    for family in [Family::Ipv4, Family::Ipv6].into_iter().filter(|family| !families(node).any(|own| own == *family)) {
+        // Rules that an earlier topology had; that there are none is the rule.
+        let delete = ["delete", "table", family.name(), TABLE];
+        if in_netns(netns, || nft(&delete, ""))?.is_ok() {
+            differing.push(format!("nft table {} {TABLE} is in no topology", family.name()));
+        }
+    }
+    Ok(differing)
+}
+
 /// How the rules in a node's namespace differ from what its topology says. What they should look like is what the
 /// kernel shows of them in a namespace where nobody else can have touched them.
 pub(super) fn differences(topology: &Topology, node: &Node, netns: &Netns) -> Result<Vec<String>> {
@@ -120,7 +136,7 @@ fn first_difference(found: &str, wanted: &str) -> String {
 }
 
 /// Runs `nft` in the calling thread's namespace. What it says about a failure becomes one line.
-fn nft(arguments: &[&str], input: &str) -> io::Result<String> {
+pub(super) fn nft(arguments: &[&str], input: &str) -> io::Result<String> {
     let mut command = Command::new("nft");
     command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn()?;

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::cgroup::Limit;
 use super::process::Identity;
 use super::{Error, LabName, Node, Result, Topology};
 use crate::netns::{NetnsCookie, NetnsInode};
@@ -36,6 +37,9 @@ pub struct State {
     pub boot_id: String,
     /// Unix time at which it was built, in seconds.
     pub built: u64,
+    /// The file that its topology was read from, if it was one.
+    #[serde(default)]
+    pub source: Option<PathBuf>,
     /// What it consists of.
     pub topology: Topology,
     /// What stands for each node of the topology, in its order.
@@ -62,6 +66,22 @@ pub struct NodeState {
     pub netns: Option<NetnsInode>,
     /// The same, by the number that is never used again.
     pub cookie: Option<NetnsCookie>,
+}
+
+impl NodeState {
+    /// The limits that are in force: what, how much, and in which group.
+    pub(super) fn limits(&self, node: &Node) -> Vec<(&'static str, Limit, PathBuf)> {
+        let limits = [
+            ("memory", node.memory_limit.map(Limit::Memory), &self.cgroup),
+            ("CPU", node.cpu_percent.map(Limit::Cpu), &self.cpu_cgroup),
+        ];
+        let in_force = |(what, limit, group): (&'static str, Option<Limit>, &Option<PathBuf>)| {
+            // Where the machine does not allow it there is a note that says so.
+            let refused = self.notes.iter().any(|note| note.starts_with(&format!("no {what} limit")));
+            limit.zip(group.clone()).filter(|_| !refused).map(|(limit, group)| (what, limit, group))
+        };
+        limits.into_iter().filter_map(in_force).collect()
+    }
 }
 
 impl State {

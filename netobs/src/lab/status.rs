@@ -5,12 +5,14 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use super::cgroup::Limit;
+use super::difference::compare;
+use super::etc::Etc;
 use super::process::Identity;
 use super::state::{NodeState, Phase, State};
-use super::topology::{Node, Service, Topology};
+use super::topology::{Node, Service, find};
+use super::wire::mark;
 use super::{Error, Result, cgroup, nat, sysctl, teardown};
-use crate::netlink::{Route as KernelRoute, Socket};
+use crate::netlink::Socket;
 use crate::netns::{Netns, NetnsInode};
 
 /// A lab's condition.
@@ -36,6 +38,10 @@ pub struct LabStatus {
     pub state: Health,
     /// Unix time at which it was built, in seconds.
     pub built: u64,
+    /// The file that its topology was read from, if it was one.
+    pub source: Option<PathBuf>,
+    /// What has become of that file since, if anything.
+    pub file: Option<String>,
     /// Its nodes, in the topology's order.
     pub nodes: Vec<NodeStatus>,
 }
@@ -66,9 +72,9 @@ pub struct NodeStatus {
 }
 
 impl LabStatus {
-    /// The first thing that is not as it should be.
-    pub(super) fn first_missing(&self) -> Option<String> {
-        self.nodes.iter().find_map(|node| Some(format!("{}: {}", node.node, node.missing.first()?)))
+    /// Whether everything is as it should be.
+    pub(super) fn is_whole(&self) -> bool {
+        self.nodes.iter().all(|node| node.missing.is_empty())
     }
 }
 
@@ -83,14 +89,25 @@ pub(super) fn examine(state: &State) -> Result<LabStatus> {
     for (node, known) in state.topology.nodes.iter().zip(&state.nodes) {
         nodes.push(examine_node(state, node, known)?);
     }
-    let whole = nodes.iter().all(|node| node.missing.is_empty());
-    let health = match (state.phase, whole) {
-        (Phase::Up, true) => Health::Up,
-        (Phase::Up, false) => Health::Changed,
-        (Phase::Building | Phase::Removing, _) => Health::Unfinished,
-    };
     let (lab, topology) = (state.lab.to_string(), state.topology.name.clone());
-    Ok(LabStatus { lab, topology, state: health, built: state.built, nodes })
+    let (built, source, file) = (state.built, state.source.clone(), file_condition(state));
+    let mut status = LabStatus { lab, topology, state: Health::Up, built, source, file, nodes };
+    status.state = match state.phase {
+        Phase::Up if status.is_whole() => Health::Up,
+        Phase::Up => Health::Changed,
+        Phase::Building | Phase::Removing => Health::Unfinished,
+    };
+    Ok(status)
+}
+
+/// What the file says now that the lab was built from, if that is something else.
+fn file_condition(state: &State) -> Option<String> {
+    let path = state.source.as_ref()?.to_string_lossy();
+    match find(&path) {
+        Ok(topology) if topology == state.topology => None,
+        Ok(_) => Some(format!("{path} has been changed since; `netobs lab up {path} --name {}` follows it", state.lab)),
+        Err(mistakes) => mistakes.to_string().lines().next().map(ToOwned::to_owned),
+    }
 }
 
 fn examine_node(state: &State, node: &Node, known: &NodeState) -> Result<NodeStatus> {
@@ -105,14 +122,20 @@ fn examine_node(state: &State, node: &Node, known: &NodeState) -> Result<NodeSta
         if Netns::pinned(&known.namespace).ok().map(|pinned| pinned.inode()) != Some(netns.inode()) {
             missing.push(format!("/run/netns/{} is gone", known.namespace));
         }
-        missing.extend(network_missing(&state.topology, node, netns)?);
+        let mut socket = Socket::open_in(netns).map_err(Error::netlink(&node.name))?;
+        let differences = compare(&mark(&state.lab), &state.topology, node, &mut socket)?;
+        missing.extend(differences.into_iter().map(|difference| difference.what));
         missing.extend(sysctl::differences(node, netns)?);
         missing.extend(nat::differences(&state.topology, node, netns)?);
     } else {
         missing.push("its network namespace is gone".to_owned());
     }
     missing.extend(init.into_iter().flat_map(|init| services_missing(node, init)));
-    missing.extend(limits_missing(node, known));
+    let unlimited = known.limits(node).into_iter().filter(|(_, limit, group)| !cgroup::is_set(group, *limit));
+    missing.extend(unlimited.map(|(what, ..)| format!("its {what} limit is not in force")));
+    if let Some(init) = init {
+        missing.extend(Etc::of(&state.lab, &state.topology, node).differences(known, init));
+    }
     let limited = !known.notes.iter().any(|note| note.starts_with("no memory limit"));
     Ok(NodeStatus {
         node: node.name.clone(),
@@ -128,77 +151,8 @@ fn examine_node(state: &State, node: &Node, known: &NodeState) -> Result<NodeSta
     })
 }
 
-/// Links, addresses and routes that should be there and are not.
-fn network_missing(topology: &Topology, node: &Node, netns: &Netns) -> Result<Vec<String>> {
-    let named = Error::netlink;
-    let mut socket = Socket::open_in(netns).map_err(named(&node.name))?;
-    let links = socket.links().map_err(named(&node.name))?;
-    let addresses = socket.addresses().map_err(named(&node.name))?;
-    let routes = socket.routes().map_err(named(&node.name))?;
-    let find = |device: &str| links.iter().find(|link| link.name == device);
-    let mut missing = Vec::new();
-
-    missing.extend(find("lo").filter(|lo| lo.up == node.loopback_down).map(|lo| up_or_down(lo.up, "lo")));
-    for wanted in topology.devices_of(node) {
-        let (device, bridge) = (wanted.name(), wanted.bridge());
-        match find(device) {
-            None => missing.push(format!("{device} is gone")),
-            Some(link) if link.up == wanted.is_down() => missing.push(up_or_down(link.up, device)),
-            Some(link) if !link.lower_up && topology.has_carrier(node, wanted) => {
-                missing.push(format!("{device} has no carrier"));
-            }
-            Some(link) if bridge.is_some_and(|bridge| find(bridge).map(|bridge| bridge.ifindex) != link.master) => {
-                missing.push(format!("{device} is not a port of {}", bridge.unwrap_or_default()));
-            }
-            Some(_) => {}
-        }
-    }
-    for (device, prefix) in topology.addresses_of(node) {
-        let there = find(device).is_some_and(|link| {
-            let same = |found: &crate::netlink::Address| {
-                (found.ifindex, found.address, found.prefix_length) == (link.ifindex, prefix.address, prefix.length)
-            };
-            addresses.iter().any(same)
-        });
-        if !there {
-            missing.push(format!("{device} has not the address {prefix}"));
-        }
-    }
-    for wanted in &node.routes {
-        let same = |found: &KernelRoute| {
-            let to = found.destination.map(|destination| (destination, found.prefix_length));
-            let device =
-                wanted.device.as_deref().is_none_or(|name| find(name).map(|link| link.ifindex) == found.device);
-            found.gateway == wanted.via && to == wanted.to.map(|to| (to.address, to.length)) && device
-        };
-        if !routes.iter().any(same) {
-            missing.push(format!("no route {wanted}"));
-        }
-    }
-    Ok(missing)
-}
-
-fn up_or_down(up: bool, device: &str) -> String {
-    format!("{device} is {}", if up { "up" } else { "down" })
-}
-
-/// Limits that should be in force and are not.
-fn limits_missing(node: &Node, known: &NodeState) -> Vec<String> {
-    let limits = [
-        ("memory", node.memory_limit.map(Limit::Memory), &known.cgroup),
-        ("CPU", node.cpu_percent.map(Limit::Cpu), &known.cpu_cgroup),
-    ];
-    let lacking = |(what, limit, group): (&str, Option<Limit>, &Option<PathBuf>)| {
-        // That the machine does not allow it has been said already.
-        let refused = known.notes.iter().any(|note| note.starts_with(&format!("no {what} limit")));
-        let (limit, group) = limit.zip(group.as_ref()).filter(|_| !refused)?;
-        (!cgroup::is_set(group, limit)).then(|| format!("its {what} limit is not in force"))
-    };
-    limits.into_iter().filter_map(lacking).collect()
-}
-
 /// Servers that should listen and do not.
-fn services_missing(node: &Node, init: Identity) -> Vec<String> {
+pub(super) fn services_missing(node: &Node, init: Identity) -> Vec<String> {
     let table = |family: &str| fs::read_to_string(format!("/proc/{}/net/{family}", init.pid)).unwrap_or_default();
     let sockets = table("tcp") + &table("tcp6");
     let listens = |port: u16| sockets.lines().any(|line| is_listener(line, port));

@@ -38,6 +38,19 @@ pub(super) fn write(node: &Node, netns: &Netns, now: Stage) -> Result<()> {
     })?
 }
 
+/// Writes those of a node's settings whose time has come and that are not as the topology has them. Returns them.
+pub(super) fn mend(node: &Node, netns: &Netns, now: Stage) -> Result<Vec<String>> {
+    let due = |key: &str| (now == Stage::AfterLinks) == Node::device_of_sysctl(key).is_some();
+    let mut partly = Node { name: node.name.clone(), sysctls: node.sysctls.clone(), ..Node::default() };
+    partly.sysctls.retain(|key, _| due(key));
+    let differing = differences(&partly, netns)?;
+    if !differing.is_empty() {
+        partly.sysctls.retain(|key, _| differing.iter().any(|text| text.starts_with(key.as_str())));
+        write(&partly, netns, now)?;
+    }
+    Ok(differing)
+}
+
 /// A node's settings that are not as the topology has them, as `key is value, not value`.
 pub(super) fn differences(node: &Node, netns: &Netns) -> Result<Vec<String>> {
     let differing = |(key, wanted): (&String, &String)| match read(key) {

@@ -112,6 +112,8 @@ pub struct LinkChange<'a> {
     pub master: Option<Option<Ifindex>>,
     /// Its MTU in bytes.
     pub mtu: Option<u32>,
+    /// Its link-layer address.
+    pub mac: Option<MacAddress>,
     /// The text that `ip link` shows as `alias`.
     pub ifalias: Option<&'a str>,
     /// Another name; the link must be down.
@@ -131,6 +133,7 @@ pub fn set_link(link: Ifindex, called: &str, change: LinkChange<'_>) -> Request 
     let master = change.master.map(|master| LinkAttribute::Controller(master.map_or(0, |master| master.0)));
     message.attributes.extend(master);
     message.attributes.extend(change.mtu.map(LinkAttribute::Mtu));
+    message.attributes.extend(change.mac.map(|mac| LinkAttribute::Address(mac.0.to_vec())));
     message.attributes.extend(change.ifalias.map(|alias| LinkAttribute::IfAlias(alias.to_owned())));
     message.attributes.extend(change.name.map(|name| LinkAttribute::IfName(name.to_owned())));
     message.attributes.extend(change.netns.map(|netns| LinkAttribute::NetNsFd(netns.as_fd().as_raw_fd())));
@@ -200,7 +203,7 @@ fn create(what: String, message: RouteNetlinkMessage) -> Request {
     Request::new(what, message, NLM_F_CREATE | NLM_F_EXCL)
 }
 
-fn family(address: IpAddr) -> AddressFamily {
+pub(super) fn family(address: IpAddr) -> AddressFamily {
     match address {
         IpAddr::V4(_) => AddressFamily::Inet,
         IpAddr::V6(_) => AddressFamily::Inet6,

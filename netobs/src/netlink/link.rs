@@ -1,8 +1,10 @@
 use std::fmt;
+use std::net::IpAddr;
 
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::link::{
-    BridgePortState, InfoBridgePort, InfoPortData, LinkAttribute, LinkFlags, LinkInfo, LinkMessage, State,
+    BridgePortState, InfoBridgePort, InfoData, InfoPortData, InfoVxlan, LinkAttribute, LinkFlags, LinkInfo,
+    LinkMessage, State,
 };
 use serde::Serialize;
 
@@ -39,6 +41,37 @@ pub enum Operstate {
     Up,
 }
 
+/// Where a VXLAN device leads.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Vxlan {
+    /// The VXLAN network identifier.
+    pub id: Option<u32>,
+    /// The address its packets come from.
+    pub local: Option<IpAddr>,
+    /// Where everything goes whose destination has not been learned.
+    pub remote: Option<IpAddr>,
+    /// The UDP port of both ends.
+    pub port: Option<u16>,
+}
+
+impl Vxlan {
+    fn from_attributes(attributes: &[InfoVxlan]) -> Self {
+        let mut vxlan = Self::default();
+        for attribute in attributes {
+            match attribute {
+                InfoVxlan::Id(id) => vxlan.id = Some(*id),
+                InfoVxlan::Local(address) => vxlan.local = Some(IpAddr::V4(*address)),
+                InfoVxlan::Local6(address) => vxlan.local = Some(IpAddr::V6(*address)),
+                InfoVxlan::Group(address) => vxlan.remote = Some(IpAddr::V4(*address)),
+                InfoVxlan::Group6(address) => vxlan.remote = Some(IpAddr::V6(*address)),
+                InfoVxlan::Port(port) => vxlan.port = Some(*port),
+                _ => {}
+            }
+        }
+        vxlan
+    }
+}
+
 /// One link as `ip link` shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Link {
@@ -66,6 +99,8 @@ pub struct Link {
     pub loopback: bool,
     /// Its link-layer address, if it has one of Ethernet's size.
     pub mac: Option<MacAddress>,
+    /// Of a VXLAN device: where it leads.
+    pub vxlan: Option<Vxlan>,
     /// Of a bridge's port: whether the bridge forwards through it (spanning tree state). `None` for any other link.
     pub forwarding: Option<bool>,
     /// The text an administrator attached (`ip link set … alias`).
@@ -115,6 +150,7 @@ impl Link {
             lower_up: flags.contains(LinkFlags::LowerUp),
             loopback: flags.contains(LinkFlags::Loopback),
             mac: None,
+            vxlan: None,
             forwarding: None,
             ifalias: None,
         };
@@ -140,6 +176,7 @@ impl Link {
     fn take_info(&mut self, info: LinkInfo) {
         match info {
             LinkInfo::Kind(kind) => self.kind = Some(kind.to_string()),
+            LinkInfo::Data(InfoData::Vxlan(attributes)) => self.vxlan = Some(Vxlan::from_attributes(&attributes)),
             LinkInfo::PortData(InfoPortData::BridgePort(port)) => {
                 self.forwarding = port.into_iter().find_map(|attribute| match attribute {
                     InfoBridgePort::State(state) => Some(state == BridgePortState::Forwarding),

@@ -4,6 +4,7 @@
 //! functions of [`change`]; several go to the kernel in one system call and each is answered for itself.
 
 pub mod change;
+pub mod remove;
 pub mod tc;
 
 mod address;
@@ -25,7 +26,7 @@ pub use address::Address;
 pub use diag::{DiagSocket, InetSocket, Transport};
 pub use error::{Error, Result};
 pub use ifindex::Ifindex;
-pub use link::{Link, MacAddress, Operstate};
+pub use link::{Link, MacAddress, Operstate, Vxlan};
 pub use lookup::{Found, Refusal, RouteAnswer};
 pub use neighbour::{Neighbour, NeighbourState};
 pub use nsid::NetnsId;

@@ -22,6 +22,8 @@ pub struct Route {
     pub table: u32,
     /// The metric: the lower wins between routes of equal length.
     pub priority: u32,
+    /// Who made it: `RTPROT_KERNEL` (2) for routes that come with addresses, `RTPROT_RA` (9) for those a router told of.
+    pub protocol: u8,
     /// An ordinary route to a host or net, not `local`, `broadcast`, `blackhole` and the like.
     pub unicast: bool,
     /// To an address of the namespace's own: packets are delivered, not sent on.
@@ -47,7 +49,7 @@ impl Socket {
 impl Route {
     fn from_message(message: RouteNetlinkMessage) -> Option<Self> {
         let RouteNetlinkMessage::NewRoute(message) = message else { return None };
-        let RouteHeader { destination_prefix_length, table, kind, .. } = message.header;
+        let RouteHeader { destination_prefix_length, table, kind, protocol, .. } = message.header;
         let mut route = Self {
             destination: None,
             prefix_length: destination_prefix_length,
@@ -56,6 +58,7 @@ impl Route {
             preferred_source: None,
             table: u32::from(table),
             priority: 0,
+            protocol: protocol.into(),
             unicast: kind == RouteType::Unicast,
             local: kind == RouteType::Local,
         };

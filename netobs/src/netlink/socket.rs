@@ -46,10 +46,10 @@ impl Socket {
         self.apply_all(&[request])
     }
 
-    /// Makes several changes with one system call. The kernel does them in order and goes on after a failure; the error
+    /// Makes several changes with few system calls. The kernel does them in order and goes on after a failure; the error
     /// of the first that it refused is returned.
     pub fn apply_all(&mut self, requests: &[Request]) -> Result<()> {
-        self.apply_batch(requests)?.into_iter().collect()
+        self.apply_each(requests)?.into_iter().collect()
     }
 
     /// Makes any number of changes, and says of each what became of it.

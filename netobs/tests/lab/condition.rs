@@ -3,11 +3,9 @@
 use std::thread;
 
 use netobs::netns::Netns;
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
 
 use crate::common::{Lab, can_make_labs, lab, run};
-use crate::{eventually, in_namespace};
+use crate::in_namespace;
 
 #[test]
 fn says_so_when_there_is_nothing_to_do() {
@@ -39,28 +37,6 @@ fn takes_one_builder_at_a_time_and_several_labs() {
     one.remove().good();
     assert_eq!(one.remains(), [""; 0]);
     in_namespace(&other, "c1", &["ping", "-c1", "-W5", "10.40.0.3"]).good();
-}
-
-#[test]
-fn copes_with_a_node_that_died() {
-    if !can_make_labs("copes_with_a_node_that_died", &["ip"]) {
-        return;
-    }
-    let own = Lab::up();
-    let status = || -> serde_json::Value {
-        let shown = lab(&["status", "--format", "json"]).good().stdout;
-        let mut labs = shown.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
-        labs.find(|lab| lab["lab"] == own.name.as_str()).unwrap()
-    };
-    assert_eq!(status()["state"], "up");
-    let pid = status()["nodes"][1]["pid"].as_i64().unwrap();
-    let pid = Pid::from_raw(i32::try_from(pid).unwrap());
-    kill(pid, Signal::SIGKILL).unwrap();
-    eventually("status tells", || status()["state"] == "changed");
-    own.build().bad(1, "c1: its PID 1 is not running");
-    own.exec("c1", &["true"]).bad(1, "is not running any more");
-    own.remove().good();
-    assert_eq!(own.remains(), [""; 0]);
 }
 
 #[test]

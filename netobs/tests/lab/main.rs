@@ -3,6 +3,7 @@
 
 mod commands;
 mod condition;
+mod mending;
 mod network;
 mod removal;
 mod topologies;
