@@ -1,13 +1,15 @@
-//! Looks things up for the drops that are printed, and no oftener than the machine can bear.
+//! Looks things up for the packets that are printed, and no oftener than the machine can bear.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
+use super::delivery::{self, Flow, Receiver, Receivers};
 use super::inside::Inside;
 use super::process::Processes;
 use super::topic::{Topic, topic};
 use super::{Evidence, Scene, conntrack, device, header, link_mtu, listener, neighbour, path_mtu, route, rp_filter};
-use crate::event::{Tuple, Wrapper};
+use crate::event::{Headers, Tuple, Wrapper};
+use crate::netlink::Ifindex;
 use crate::netns::NetnsInode;
 use crate::state::Namespaces;
 
@@ -40,11 +42,12 @@ struct Question {
     length: u32,
 }
 
-/// Reads the state behind drops, and remembers it for a moment.
+/// Reads the state behind drops and deliveries, and remembers it for a moment.
 #[derive(Debug, Default)]
 pub struct Gatherer {
     answers: HashMap<Question, (Instant, Told)>,
     processes: Processes,
+    receivers: Receivers,
     second: Option<Instant>,
     spent: Duration,
 }
@@ -63,6 +66,31 @@ impl Gatherer {
         };
         told.facts.extend(black_hole(scene));
         told
+    }
+
+    /// Who got a packet that was last seen so, in this namespace. `None` where that is not known.
+    pub fn receiver(
+        &mut self,
+        headers: &Headers,
+        netns: NetnsInode,
+        device: Option<Ifindex>,
+        namespaces: &mut Namespaces,
+    ) -> Option<Receiver> {
+        let Some(flow) = Flow::of(headers, netns, device) else {
+            return delivery::by_kernel(headers, namespaces.name(netns));
+        };
+        if let Some(receiver) = self.receivers.remembered(&flow) {
+            return receiver;
+        }
+        if self.is_spent() {
+            return None;
+        }
+        let began = Instant::now();
+        let name = namespaces.name(netns).map(str::to_owned);
+        let opened = namespaces.open(netns);
+        let receiver = opened.and_then(|netns| self.receivers.ask(flow, &netns, name.as_deref(), &mut self.processes));
+        self.spent += began.elapsed();
+        receiver
     }
 
     fn remembered(&mut self, topic: Topic, scene: &Scene<'_>, netns: NetnsInode, namespaces: &mut Namespaces) -> Told {

@@ -1,10 +1,12 @@
-//! Why a packet died, by what the machine itself says: the sysctl, route, MTU, neighbour, table or socket behind a drop.
+//! Why a packet died, by what the machine itself says: the sysctl, route, MTU, neighbour, table or socket behind a drop;
+//! and of one that arrived, who got it.
 //!
 //! [`topic`] says which state a drop's reason and function point to, one file per kind of state reads it, and [`Gatherer`]
 //! sees to it that a flood of drops does not become a flood of questions. Everything is read in the drop's namespace when
 //! the drop is told, some tens of milliseconds after it happened; nothing is guessed.
 
 mod conntrack;
+mod delivery;
 mod device;
 mod gather;
 mod header;
@@ -23,6 +25,7 @@ use std::net::IpAddr;
 use serde::Serialize;
 
 pub use conntrack::ConntrackTable;
+pub use delivery::Receiver;
 pub use device::DeviceState;
 pub use gather::{Gatherer, Told};
 pub use header::{Checksum, OtherHost, TimeToLive};

@@ -4,7 +4,7 @@
 
 use serde::Serialize;
 
-use crate::evidence::Evidence;
+use crate::evidence::{Evidence, Receiver};
 
 /// Source and destination.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -160,12 +160,14 @@ pub struct DropRecord {
 /// How the packet came to its end.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct EndRecord {
-    /// Nanoseconds since the packet was first seen.
-    pub offset_ns: u64,
+    /// Nanoseconds since the packet was first seen; `null` if the kernel took it without a word.
+    pub offset_ns: Option<u64>,
     /// The function that took or freed it.
     pub function: Option<String>,
     /// Name of the last namespace it was seen in.
     pub netns: Option<String>,
+    /// Who got it, if it was delivered.
+    pub socket: Option<Receiver>,
 }
 
 /// One packet.
@@ -200,7 +202,7 @@ pub struct PacketRecord {
     pub outcome: &'static str,
     /// Set if it was dropped.
     pub drop: Option<DropRecord>,
-    /// Set if its end was seen.
+    /// Set if its end was seen, or if it was delivered.
     pub end: Option<EndRecord>,
 }
 

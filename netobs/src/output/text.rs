@@ -7,6 +7,7 @@ use super::record::{
     SummaryRecord, TupleRecord,
 };
 use super::{Style, printable, shortened};
+use crate::evidence::Receiver;
 
 /// Columns a text line may take.
 const WIDTH: usize = 100;
@@ -102,13 +103,17 @@ fn ending(out: &mut impl Write, packet: &PacketRecord, style: Style) -> io::Resu
         return dropped(out, drop, style);
     }
     let end = packet.end.as_ref();
-    let at = end.map_or_else(|| INDENT.get(..14).unwrap_or_default().to_owned(), |end| offset(end.offset_ns));
+    let at = end.and_then(|end| end.offset_ns);
+    let at = at.map_or_else(|| INDENT.get(..14).unwrap_or_default().to_owned(), offset);
     let by =
         end.and_then(|end| end.function.as_ref()).map(|name| format!(" ({})", printable(name))).unwrap_or_default();
     let last = packet.hops.last();
     let place = last.map(|hop| format!(" in {}", netns_of(hop))).unwrap_or_default();
     let line = match packet.outcome {
-        "delivered" => style.good(&format!("delivered{place}{by}")),
+        "delivered" => {
+            let to = end.and_then(|end| end.socket.as_ref()).map(receiver).unwrap_or_default();
+            style.good(&format!("delivered{to}{place}{by}"))
+        }
         "left" => {
             let device = last.map(device_of).unwrap_or_default();
             style.good(&format!("left this machine through {device}{place}"))
@@ -117,6 +122,17 @@ fn ending(out: &mut impl Write, packet: &PacketRecord, style: Style) -> io::Resu
         _ => style.change(&format!("no more seen of it{place}{by}")),
     };
     writeln!(out, "{at}  {line}")
+}
+
+/// ` to nginx (pid 4711) on tcp port 80`, as much of it as is known.
+fn receiver(socket: &Receiver) -> String {
+    if socket.kernel {
+        return " to the kernel itself".into();
+    }
+    let process = socket.process.as_ref().map(|name| printable(name));
+    let who = process.zip(socket.pid).map(|(name, pid)| format!(" to {name} (pid {pid})")).unwrap_or_default();
+    let port = socket.port.map(|port| format!(" on {} port {port}", socket.proto)).unwrap_or_default();
+    format!("{who}{port}")
 }
 
 fn dropped(out: &mut impl Write, drop: &DropRecord, style: Style) -> io::Result<()> {

@@ -94,7 +94,7 @@ impl<'k> Narrator<'k> {
                 Some(drop) if outcome == Outcome::Dropped => Some(self.drop(drop, journey)),
                 _ => None,
             },
-            end: self.end(journey),
+            end: self.end(journey, outcome),
         }
     }
 
@@ -221,15 +221,24 @@ impl<'k> Narrator<'k> {
         }
     }
 
-    fn end(&mut self, journey: &Journey) -> Option<EndRecord> {
-        let netns = journey.hops.last().and_then(|hop| self.netns(hop.netns));
+    fn end(&mut self, journey: &Journey, outcome: Outcome) -> Option<EndRecord> {
+        let last = journey.hops.last();
         let (time, function) = match (&journey.taken, &journey.consumed, &journey.dropped) {
-            (Some((time, hook)), _, _) => (*time, HookRow::of(*hook, 0).map(|row| row.function.to_owned())),
-            (None, Some((time, location)), _) => (*time, self.function(*location)),
-            (None, None, Some(drop)) => (drop.time, self.function(drop.location)),
+            (Some((time, hook)), _, _) => (Some(*time), HookRow::of(*hook, 0).map(|row| row.function.to_owned())),
+            (None, Some((time, location)), _) => (Some(*time), self.function(*location)),
+            (None, None, Some(drop)) => (Some(drop.time), self.function(drop.location)),
+            (None, None, None) if outcome == Outcome::Delivered => (None, None),
             (None, None, None) => return None,
         };
-        Some(EndRecord { offset_ns: time.saturating_sub(journey.started), function, netns })
+        let receiver = last
+            .filter(|_| outcome == Outcome::Delivered)
+            .and_then(|hop| self.gatherer.receiver(&hop.headers, hop.netns?, hop.ifindex, &mut self.namespaces));
+        Some(EndRecord {
+            offset_ns: time.map(|time| time.saturating_sub(journey.started)),
+            function,
+            netns: last.and_then(|hop| self.netns(hop.netns)),
+            socket: receiver,
+        })
     }
 
     /// The MTU that a hop's device has now.

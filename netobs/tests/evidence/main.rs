@@ -11,6 +11,7 @@ mod records;
 mod tracer;
 
 mod causes;
+mod delivery;
 mod icmp;
 mod mss;
 mod vxlan;
