@@ -90,10 +90,11 @@ fn here() -> Result<Rules, netlink::Error> {
             Err(line) => rules.problems.push(format!("rules of iptables-legacy are not seen: {line}")),
         }
     }
-    if rules.tables.iter().any(|table| table.backend == Backend::Nft)
-        && let Ok(Some(text)) = tool::run("nft", &["-a", "-s", "list", "ruleset"])
-    {
-        nft::name(&mut rules.tables, &text);
+    if rules.tables.iter().any(|table| table.backend == Backend::Nft) {
+        match tool::run("nft", &["-a", "-s", "list", "ruleset"]) {
+            Ok(text) => nft::complete(&mut rules.tables, &text.unwrap_or_default()),
+            Err(line) => rules.problems.push(format!("nft's rules cannot be shown: {line}")),
+        }
     }
     Ok(rules)
 }

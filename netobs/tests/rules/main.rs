@@ -4,6 +4,7 @@
 
 mod iptables;
 mod network;
+mod nft;
 mod random;
 
 #[path = "../common/mod.rs"]

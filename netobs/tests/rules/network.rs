@@ -102,13 +102,19 @@ impl Network {
     /// Runs a command on the router and gives it input.
     #[track_caller]
     pub fn feed(&self, command: &[&str], input: &str) {
+        if let Err(said) = self.offer(command, input) {
+            unreachable!("{command:?}: {said}\n{input}");
+        }
+    }
+
+    /// The same with a command that may refuse it.
+    pub fn offer(&self, command: &[&str], input: &str) -> Result<(), String> {
         let mut process = Command::new("ip");
         process.args(["netns", "exec", &self.netns("r")]).args(command);
         let mut child = process.stdin(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
         let output = child.wait_with_output().unwrap();
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{command:?}: {said}\n{input}");
+        if output.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&output.stderr).into_owned()) }
     }
 
     /// The router's rules.

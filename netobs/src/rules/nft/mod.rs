@@ -1,8 +1,12 @@
 //! nft's JSON (libnftables-json(5)) and its text.
 
+mod compare;
+mod datum;
 mod judge;
+mod load;
 mod set;
 mod text;
+mod translate;
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -13,7 +17,7 @@ use super::table::{Base, Body, Chain, Entry, Family, Table};
 
 pub(super) use judge::judge;
 pub(super) use set::Set;
-pub(super) use text::name;
+pub(super) use text::complete;
 
 /// A statement of a rule, as it came.
 pub(super) type Statement = Value;
@@ -38,8 +42,6 @@ struct Object {
 struct TableObject {
     family: String,
     name: String,
-    #[serde(default)]
-    flags: Value,
 }
 
 #[derive(Deserialize)]
@@ -80,14 +82,10 @@ pub(super) fn parse(text: String) -> Result<Vec<Table>, String> {
     let document: Document =
         serde_json::from_str(&text).map_err(|error| format!("nft printed what is not understood: {error}"))?;
     let mut tables: Vec<Table> = Vec::new();
-    let mut dormant = Vec::new();
     for object in document.nftables {
         if let Some(table) = object.table
             && let Some(family) = Family::from_name(&table.family)
         {
-            if set::has_flag(&table.flags, "dormant") {
-                dormant.push((family, table.name.clone()));
-            }
             tables.push(Table::new(Backend::Nft, family, &table.name));
         }
         if let Some(chain) = object.chain
@@ -110,7 +108,6 @@ pub(super) fn parse(text: String) -> Result<Vec<Table>, String> {
             }
         }
     }
-    tables.retain(|table| !dormant.contains(&(table.family, table.name.clone())));
     Ok(tables)
 }
 

@@ -1,15 +1,26 @@
-//! nft's text of each rule, by its handle.
+//! What only nft's text has: each rule as a person would type it, and which tables sleep.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use crate::rules::rule::Backend;
 use crate::rules::table::Table;
 
-/// Gives the rules of nft's tables the text that `nft -a -s list ruleset` printed.
-pub(in crate::rules) fn name(tables: &mut [Table], text: &str) {
+/// What was read of the text, by table (`inet filter`).
+#[derive(Default)]
+struct Texts {
+    /// Text by handle. A handle belongs to one object of a table and is not given out again.
+    rules: HashMap<String, HashMap<u64, String>>,
+    dormant: HashSet<String>,
+}
+
+/// Gives the rules of nft's tables the text that `nft -a -s list ruleset` printed, and takes out the tables that are
+/// `dormant`, of which the JSON of nft 1.0.6 does not tell.
+pub(in crate::rules) fn complete(tables: &mut Vec<Table>, text: &str) {
     let texts = read(text);
+    let title = |table: &Table| format!("{} {}", table.family.name(), table.name);
+    tables.retain(|table| !texts.dormant.contains(&title(table)));
     for table in tables.iter_mut().filter(|table| table.backend == Backend::Nft) {
-        let Some(of_table) = texts.get(&format!("{} {}", table.family.name(), table.name)) else { continue };
+        let Some(of_table) = texts.rules.get(&title(table)) else { continue };
         for entry in table.chains.values_mut().flat_map(|chain| &mut chain.rules) {
             if let Some(text) = entry.handle.and_then(|handle| of_table.get(&handle)) {
                 entry.text.clone_from(text);
@@ -18,13 +29,18 @@ pub(in crate::rules) fn name(tables: &mut [Table], text: &str) {
     }
 }
 
-/// Text by table and handle. A handle belongs to one object of a table and is not given out again.
-fn read(text: &str) -> HashMap<String, HashMap<u64, String>> {
-    let mut texts: HashMap<String, HashMap<u64, String>> = HashMap::new();
+fn read(text: &str) -> Texts {
+    let mut texts = Texts::default();
+    // Whether the last line opened a table; its flags come next.
+    let mut at_table = false;
     let mut table = String::new();
     let mut rule = String::new();
     for line in text.lines() {
         let line = line.trim();
+        if at_table && line.starts_with("flags ") && line.contains("dormant") {
+            texts.dormant.insert(table.clone());
+        }
+        at_table = line.starts_with("table ") && rule.is_empty();
         let (said, handle) = match line.rsplit_once(" # handle ") {
             Some((said, handle)) => (said, handle.parse::<u64>().ok()),
             None => (line, None),
@@ -39,7 +55,7 @@ fn read(text: &str) -> HashMap<String, HashMap<u64, String>> {
             }
             (end, Some(handle)) => {
                 rule.push_str(end);
-                texts.entry(table.clone()).or_default().insert(handle, std::mem::take(&mut rule));
+                texts.rules.entry(table.clone()).or_default().insert(handle, std::mem::take(&mut rule));
             }
             // The lines that open a chain or set, and its end.
             (other, None) if other.is_empty() || other == "}" || other.ends_with(';') => rule.clear(),
@@ -63,7 +79,7 @@ mod tests {
                     5.6.7.8 }\n\t}\n\n\tchain c { # handle 3\n\t\ttype filter hook forward priority filter; policy drop;\n\t\ttcp \
                     dport vmap { 22 : accept,\n\t\t\t     80 : drop } # handle 4\n\t\tdrop comment \"a # handle 9\" # handle \
                     5\n\t}\n}\ntable ip g { # handle 2\n\tchain c { # handle 3\n\t\treturn # handle 4\n\t}\n}\n";
-        let texts = read(text);
+        let texts = read(text).rules;
         assert_eq!(texts["inet f"][&4], "tcp dport vmap { 22 : accept, 80 : drop }");
         assert_eq!(texts["inet f"][&5], "drop comment \"a # handle 9\"");
         assert_eq!(texts["ip g"][&4], "return");
