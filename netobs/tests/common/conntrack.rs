@@ -1,4 +1,5 @@
 //! Conntrack tables made as full as a test wants them, and what the `conntrack` tool says of them.
+#![allow(dead_code, reason = "each test binary uses its own part")]
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};

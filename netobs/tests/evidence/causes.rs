@@ -1,6 +1,7 @@
 //! The state behind a drop, for every kind of cause that a test can bring about.
 
 use std::io;
+use std::net::SocketAddr;
 use std::os::fd::AsRawFd;
 
 use etherparse::{IpNumber, Ipv4Header, PacketBuilder};
@@ -10,6 +11,7 @@ use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType
 use serde_json::{Value, json};
 
 use super::common::{Lab, can_make_labs, run};
+use super::conntrack::{Flow, Limit, enter};
 use super::records::Packet;
 use super::tracer::{Tracer, trace};
 use super::{at, told, within};
@@ -271,6 +273,26 @@ fn a_frame_for_somebody_else() {
     let drop = first_drop(&in_c2);
     assert_eq!(drop.reason, "OTHERHOST", "at {}", drop.function);
     drop.says(&format!("the frame is for {wrong}; eth0 is ")).shows(&json!({"destination": wrong}));
+}
+
+#[test]
+fn the_conntrack_table_is_full() {
+    if !can_make_labs("the_conntrack_table_is_full", &["ip", "ping"]) {
+        return;
+    }
+    let limit = Limit::lowered(6000);
+    let lab = Lab::up();
+    let host = Netns::open(&lab.netns("host")).unwrap();
+    let flows = (0..u32::try_from(limit.entries).unwrap()).map(|number| {
+        let [a, b, port @ ..] = (number + (1 << 16)).to_be_bytes();
+        SocketAddr::from(([10, 7, a, b], u16::from_be_bytes(port)))
+    });
+    // What the lab itself has tracked takes some of the room.
+    let _ = enter(&host, Flow::Assured, flows, "198.51.100.99:80".parse().unwrap());
+    let drop = dropped(&lab, "c1", "icmp", PING_WORLD);
+    assert_eq!((drop.reason.as_str(), drop.function.as_str()), ("NETFILTER_DROP", "nf_hook_slow"));
+    drop.says(&format!("the conntrack table in {} is full: ", lab.netns("host")))
+        .shows(&json!({"kind": "conntrack-table", "entries": limit.entries, "limit": limit.entries}));
 }
 
 /// Sends a frame out of a device of the calling thread's namespace.

@@ -1,10 +1,18 @@
 //! What `netobs trace` says beside a packet's way: why it died, by the state of the machine, what is inside it, and who
 //! got it. Each cause is brought about with `ip`, `nft` or `sysctl` in a lab of the test's own.
 
-#![expect(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a helper that fails is a test that fails")]
+#![expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a helper that fails is a test that fails"
+)]
 
 #[path = "../common/mod.rs"]
 mod common;
+#[path = "../common/conntrack.rs"]
+mod conntrack;
 #[path = "../common/records.rs"]
 mod records;
 #[path = "../common/tracer.rs"]
