@@ -29,12 +29,12 @@ pub struct Receiver {
     pub port: Option<u16>,
     /// Its inode, by which `/proc/PID/fd` names it.
     pub inode: Option<u32>,
-    /// The process that has it open, by its own name for itself; of a connection that is closed already, the process that
-    /// listens on its port.
+    /// The process that has it open, by its own name for itself; of a connection that is closed already, or
+    /// not accepted yet, the process that listens on its port.
     pub process: Option<String>,
     /// That process's id on this machine.
     pub pid: Option<i32>,
-    /// The connection is closed, and `process` is known by the listening socket only.
+    /// No process has the connection itself: `process` is known by the listening socket only.
     pub by_listener: bool,
     /// The namespace.
     pub netns: Option<String>,
@@ -139,10 +139,10 @@ impl Receivers {
 fn look(diag: &mut DiagSocket, flow: Flow, name: Option<&str>, processes: &mut Processes) -> Option<Receiver> {
     let Flow { transport, local, remote, device, .. } = flow;
     let socket = diag.receiver(transport, local, remote, device).ok()?;
-    // Nothing, or TIME_WAIT: the connection is over, which is how short ones are when they are asked for.
-    let over = transport == Transport::Tcp && socket.is_none_or(|socket| socket.inode.is_none());
+    // Nothing, or TIME_WAIT: the connection is over, as short ones are when they are asked for; or not accepted yet.
+    let nobodys = transport == Transport::Tcp && socket.is_none_or(|socket| socket.inode.is_none());
     let nobody = SocketAddr::new(unspecified(remote.ip()), 0);
-    let listener = if over { diag.receiver(transport, local, nobody, device).ok().flatten() } else { None };
+    let listener = if nobodys { diag.receiver(transport, local, nobody, device).ok().flatten() } else { None };
     let InetSocket { local, inode, .. } = socket.or(listener)?;
     let process = listener.and_then(|listener| listener.inode).or(inode).and_then(|inode| processes.of(inode));
     Some(Receiver {

@@ -19,6 +19,8 @@ const FRESH: Duration = Duration::from_millis(500);
 const REMEMBERED: usize = 512;
 /// How much of each second may be spent on looking things up.
 const SHARE: Duration = Duration::from_millis(100);
+/// Look-ups made each second in any case, however slow the machine is.
+const LEAST: u32 = 10;
 
 /// What there is to say of a drop.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -50,6 +52,7 @@ pub struct Gatherer {
     receivers: Receivers,
     second: Option<Instant>,
     spent: Duration,
+    asked: u32,
 }
 
 impl Gatherer {
@@ -90,6 +93,7 @@ impl Gatherer {
         let opened = namespaces.open(netns);
         let receiver = opened.and_then(|netns| self.receivers.ask(flow, &netns, name.as_deref(), &mut self.processes));
         self.spent += began.elapsed();
+        self.asked += 1;
         receiver
     }
 
@@ -111,6 +115,7 @@ impl Gatherer {
         let began = Instant::now();
         let told = self.look(topic, scene, netns, namespaces);
         self.spent += began.elapsed();
+        self.asked += 1;
         if self.answers.len() >= REMEMBERED {
             self.answers.clear();
         }
@@ -121,9 +126,9 @@ impl Gatherer {
     fn is_spent(&mut self) -> bool {
         if self.second.is_none_or(|second| second.elapsed() > Duration::from_secs(1)) {
             self.second = Some(Instant::now());
-            self.spent = Duration::ZERO;
+            (self.spent, self.asked) = (Duration::ZERO, 0);
         }
-        self.spent > SHARE
+        self.spent > SHARE && self.asked >= LEAST
     }
 
     fn look(&mut self, topic: Topic, scene: &Scene<'_>, netns: NetnsInode, namespaces: &mut Namespaces) -> Told {
