@@ -9,6 +9,7 @@ mod atomic;
 mod counters;
 mod filter;
 mod fingerprint;
+mod follow;
 mod identity;
 mod observe;
 mod packet;

@@ -158,7 +158,7 @@ pub unsafe fn observe<A: Access>(spot: Spot, skb: *const u8) {
 /// # Safety
 /// The pointers are null, or to the structs their names say.
 #[inline(always)]
-unsafe fn place<A: Access>(device: *const u8, socket: *const u8) -> u64 {
+pub unsafe fn place<A: Access>(device: *const u8, socket: *const u8) -> u64 {
     // SAFETY: as the caller vouches.
     unsafe {
         let mut ifindex = 0_u32;

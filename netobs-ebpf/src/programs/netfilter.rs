@@ -8,6 +8,7 @@ use aya_ebpf::programs::ProbeContext;
 use netobs_ebpf::{Hook, flags};
 
 use crate::access::{Access, LAYOUT, Probed, Typed, constant, offset};
+use crate::follow::follow;
 use crate::observe::{Spot, observe};
 
 /// `NF_ACCEPT`: whatever is registered behind decides.
@@ -39,11 +40,18 @@ extern "C" fn nf_leaving(context: *const *const u8) -> u32 {
 }
 
 /// `int nf_hook_slow(struct sk_buff *skb, struct nf_hook_state *state, const struct nf_hook_entries *e, unsigned int s)`
+///
+/// A packet made in this namespace is not seen here for the first time, as it is by the netfilter programs: it would take
+/// the whole of `observe`, for a hook not known beforehand, and 6.1 gives up on that.
 #[kprobe]
 fn nf_hook_slow(ctx: ProbeContext) -> u32 {
     if let (Some(skb), Some(state)) = (ctx.arg::<*const u8>(0), ctx.arg::<*const u8>(1)) {
         // SAFETY: the arguments are as above.
-        unsafe { at::<Probed>(state, skb, 0) };
+        unsafe {
+            if let Some(spot) = spot::<Probed>(state, skb, 0) {
+                follow::<Probed>(spot, skb);
+            }
+        }
     }
     0
 }
@@ -58,32 +66,33 @@ unsafe fn of_context(context: *const *const u8, leaving: u16) {
     unsafe {
         let state = read_volatile(context);
         let skb = read_volatile(context.add(1));
-        at::<Typed>(state, skb, leaving);
+        if let Some(spot) = spot::<Typed>(state, skb, leaving) {
+            observe::<Typed>(spot, skb);
+        }
     }
 }
 
 /// # Safety
 /// The pointers are to a live `struct nf_hook_state` and `struct sk_buff`.
 #[inline(always)]
-unsafe fn at<A: Access>(state: *const u8, skb: *const u8, leaving: u16) {
+unsafe fn spot<A: Access>(state: *const u8, skb: *const u8, leaving: u16) -> Option<Spot> {
     // SAFETY: as the caller vouches.
     unsafe {
         let number: u8 = A::read(state, offset!(nf_hook));
         let family: u8 = A::read(state, offset!(nf_family));
         if family != IPV4 && family != IPV6 {
-            return;
+            return None;
         }
-        let Some(hook) = Hook::of_netfilter(number) else { return };
+        let hook = Hook::of_netfilter(number)?;
         let input: *const u8 = A::read(state, offset!(nf_in));
         let output: *const u8 = A::read(state, offset!(nf_out));
         let extensions: u8 = A::read(skb, offset!(skb_extensions));
         let bridged = if extensions & constant(&LAYOUT.bridge_nf) as u8 == 0 { 0 } else { flags::BRIDGED };
-        let spot = Spot {
+        Some(Spot {
             flags: leaving | bridged,
             location: if output.is_null() { 0 } else { u64::from(A::read::<u32>(output, offset!(dev_ifindex))) },
             device: if input.is_null() { output } else { input },
             ..Spot::new(hook)
-        };
-        observe::<A>(spot, skb);
+        })
     }
 }

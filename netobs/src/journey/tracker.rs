@@ -179,7 +179,7 @@ impl Journey {
             Hook::NfPrerouting | Hook::NfInput | Hook::NfForward | Hook::NfOutput | Hook::NfPostrouting => {
                 if event.is_leaving {
                     self.leave(event);
-                } else {
+                } else if !self.is_sabotaged(event) {
                     self.pass(event);
                 }
             }
@@ -215,6 +215,16 @@ impl Journey {
             self.rewrites.push(Rewrite { kind, before_hop: self.hops.len(), netns, hook, before, after });
         }
         self.now = event.headers;
+    }
+
+    /// A frame that went through PREROUTING on the bridge enters it again when it comes up to the host, and at once
+    /// leaves it past everything that is registered there (`ip_sabotage_in`). Only a kprobe sees that.
+    fn is_sabotaged(&self, event: &Event) -> bool {
+        let mut earlier = self.hops.iter().rev().filter(|hop| hop.hook != Hook::Function);
+        event.hook == Hook::NfPrerouting
+            && event.is_bridged
+            && earlier.next().is_some_and(|hop| hop.hook == Hook::NetifReceiveSkb)
+            && earlier.next().is_some_and(|hop| hop.hook == Hook::NfPrerouting && hop.netns == event.netns)
     }
 
     /// A frame that the bridge hands up keeps the mark of `br_netfilter` when it is routed on.

@@ -24,6 +24,22 @@ pub struct Hop {
     pub hook: String,
     pub tuple: Tuple,
     pub ct: Option<Conntrack>,
+    pub netfilter: Option<Netfilter>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+pub struct Netfilter {
+    pub verdict: Option<String>,
+    pub out: Option<String>,
+    pub bridged: bool,
+    pub after: Option<Tuple>,
+}
+
+impl Hop {
+    /// What netfilter decided here.
+    pub fn verdict(&self) -> Option<&str> {
+        self.netfilter.as_ref()?.verdict.as_deref()
+    }
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -37,6 +53,7 @@ pub struct Conntrack {
 pub struct Nat {
     pub kind: String,
     pub netns: Option<String>,
+    pub hook: Option<String>,
     pub before: Tuple,
     pub after: Tuple,
 }
@@ -46,6 +63,7 @@ pub struct Drop {
     pub reason: Option<String>,
     pub netns: Option<String>,
     pub function: Option<String>,
+    pub hook: Option<String>,
     pub explanation: String,
 }
 
@@ -77,6 +95,7 @@ pub struct Summary {
 #[derive(Clone, Debug, Deserialize)]
 pub struct Probe {
     pub name: String,
+    pub kind: String,
     pub attached: bool,
     pub why_not: Option<String>,
 }

@@ -1,0 +1,212 @@
+//! What a trace shows of netfilter's five hooks, on rules that the test makes itself.
+
+#![expect(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a helper that fails is a test that fails")]
+
+#[path = "common/mod.rs"]
+mod common;
+#[path = "common/records.rs"]
+mod records;
+#[path = "common/tracer.rs"]
+mod tracer;
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use common::{Lab, can_make_labs, run};
+use records::{Packet, Traced};
+use tracer::{PATIENCE, Tracer, command, trace};
+
+const HOOKS: [&str; 5] = ["prerouting", "input", "forward", "output", "postrouting"];
+
+/// Runs `nft` in a node's namespace.
+#[track_caller]
+fn nft(netns: &str, rules: &str) {
+    run("ip", &["netns", "exec", netns, "nft", rules]).good();
+}
+
+/// Whether netfilter programs serve the hooks here, or only a kprobe.
+fn has_links(traced: &Traced) -> bool {
+    traced.summary.probes.iter().any(|probe| probe.name == "nf_forward" && probe.kind == "netfilter")
+}
+
+/// The netfilter hooks a packet entered in a namespace.
+fn entered<'p>(packet: &'p Packet, netns: &str) -> Vec<&'p str> {
+    let inside = packet.hops.iter().filter(|hop| hop.netns.as_deref() == Some(netns));
+    inside.map(|hop| hop.hook.as_str()).filter(|hook| hook.starts_with("nf_")).collect()
+}
+
+/// Gives the host and c1 addresses of IPv6 that can be used at once.
+fn with_ipv6(lab: &Lab) {
+    for (node, device, address) in [("host", "br0", "fd00:40::1/64"), ("c1", "eth0", "fd00:40::2/64")] {
+        run("ip", &["-n", &lab.netns(node), "address", "add", address, "dev", device, "nodad"]).good();
+    }
+    let settled = || run("ip", &["netns", "exec", &lab.netns("c1"), "ping", "-c1", "-W1", "fd00:40::1"]).status == 0;
+    let began = Instant::now();
+    while !settled() {
+        assert!(began.elapsed() < PATIENCE, "IPv6 does not come up");
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn a_drop_names_the_hook_it_happened_in() {
+    if !can_make_labs("a_drop_names_the_hook_it_happened_in", &["ip", "ping"]) {
+        return;
+    }
+    let lab = Lab::up();
+    with_ipv6(&lab);
+    let host = lab.netns("host");
+    for hook in HOOKS {
+        for (family, echo, near, far) in [
+            ("ip", "icmp type echo-request", "10.40.0.1", "198.51.100.10"),
+            ("ip6", "icmpv6 type echo-request", "fd00:40::1", ""),
+        ] {
+            // Who sends, and to whom, so that the packet comes by that hook of the host.
+            let (node, to) = match hook {
+                "output" => ("host", if family == "ip" { "10.40.0.2" } else { "fd00:40::2" }),
+                "forward" | "postrouting" if family == "ip" => ("c1", far),
+                "forward" => continue,
+                "postrouting" => ("host", "fd00:40::2"),
+                _ => ("c1", near),
+            };
+            let chain = format!(
+                "add table {family} fault; add chain {family} fault it {{ type filter hook {hook} priority 10; }}; \
+                 add rule {family} fault it {echo} drop"
+            );
+            nft(&host, &chain);
+            let ping = ["ip", "netns", "exec", &lab.netns(node), "ping", "-c1", "-W0.3", to];
+            let traced = trace("icmp or icmp6", &ping);
+            nft(&host, &format!("delete table {family} fault"));
+            let packets = traced.of(&lab);
+            let dropped = packets.iter().find(|packet| {
+                packet.drop.as_ref().is_some_and(|drop| drop.reason.as_deref() == Some("NETFILTER_DROP"))
+            });
+            let Some(packet) = dropped else { panic!("{family} {hook}: nothing was dropped: {packets:#?}") };
+            let drop = packet.drop.as_ref().unwrap();
+            assert_eq!(drop.netns.as_ref(), Some(&host), "{packet:#?}");
+            // A kprobe follows packets, and this one was made in the hook's own namespace.
+            let first_seen_at_its_end = hook == "output" && !has_links(&traced);
+            let expected = format!("nf_{hook}");
+            if first_seen_at_its_end {
+                assert_eq!(drop.hook, None, "{packet:#?}");
+                continue;
+            }
+            assert_eq!(drop.hook.as_ref(), Some(&expected), "{family} {packet:#?}");
+            let last = packet.hops.iter().rev().find(|hop| hop.hook.starts_with("nf_")).unwrap();
+            assert_eq!((&last.hook, last.verdict()), (&expected, Some("drop")), "{packet:#?}");
+        }
+    }
+}
+
+#[test]
+fn a_packet_on_its_way_through_the_host_passes_three_hooks() {
+    if !can_make_labs("a_packet_on_its_way_through_the_host_passes_three_hooks", &["ip", "ping"]) {
+        return;
+    }
+    let lab = Lab::up();
+    let host = lab.netns("host");
+    let chain = |hook| format!("add chain inet look {hook} {{ type filter hook {hook} priority 0; }}");
+    nft(&host, &format!("add table inet look; {}", HOOKS.map(chain).join("; ")));
+    let traced = trace("icmp", &["ip", "netns", "exec", &lab.netns("c1"), "ping", "-c1", "198.51.100.10"]);
+    traced.nothing_lost();
+    let packets = traced.of(&lab);
+    let [request, reply] = &packets[..] else { panic!("not two packets: {packets:#?}") };
+    for packet in [request, reply] {
+        assert_eq!(entered(packet, &host), ["nf_prerouting", "nf_forward", "nf_postrouting"], "{packet:#?}");
+        let passed = packet.hops.iter().filter(|hop| hop.hook.starts_with("nf_"));
+        assert!(passed.clone().all(|hop| hop.verdict() == Some("accept")), "{packet:#?}");
+    }
+    let forward = request.hops.iter().find(|hop| hop.hook == "nf_forward").unwrap();
+    assert_eq!(forward.device.as_deref(), Some("br0"), "{request:#?}");
+    assert_eq!(forward.netfilter.as_ref().unwrap().out.as_deref(), Some("up0"), "{request:#?}");
+    let rewritten =
+        |packet: &Packet| packet.nat.iter().map(|nat| (nat.kind.clone(), nat.hook.clone())).collect::<Vec<_>>();
+    assert_eq!(rewritten(request), [("snat".to_owned(), Some("nf_postrouting".to_owned()))], "{request:#?}");
+    assert_eq!(rewritten(reply), [("un-snat".to_owned(), Some("nf_prerouting".to_owned()))], "{reply:#?}");
+    if has_links(&traced) {
+        let postrouting = request.hops.iter().find(|hop| hop.hook == "nf_postrouting").unwrap();
+        let after = postrouting.netfilter.as_ref().unwrap().after.as_ref().unwrap();
+        assert_eq!(postrouting.tuple.src.as_deref(), Some("10.40.0.2"), "{request:#?}");
+        assert_eq!(after.src.as_deref(), Some("203.0.113.2"), "{request:#?}");
+    }
+}
+
+#[test]
+fn traces_do_not_get_in_each_others_way() {
+    if !can_make_labs("traces_do_not_get_in_each_others_way", &["ip", "ping"]) {
+        return;
+    }
+    let lab = Lab::up();
+    let tracers = [0; 3].map(|_| Tracer::attached(&["icmp"]));
+    run("ip", &["netns", "exec", &lab.netns("c1"), "ping", "-c1", "198.51.100.10"]).good();
+    for tracer in tracers {
+        let traced = tracer.interrupt();
+        let refused: Vec<_> = traced.summary.probes.iter().filter(|probe| !probe.attached).collect();
+        assert!(refused.iter().all(|probe| !probe.name.starts_with("nf_")), "{refused:#?}");
+        let packets = traced.of(&lab);
+        let request = packets.first().expect("the ping");
+        let hooks = entered(request, &lab.netns("host"));
+        assert!(hooks.contains(&"nf_prerouting") && hooks.contains(&"nf_postrouting"), "{request:#?}");
+    }
+}
+
+/// A namespace that goes with its test.
+struct Namespace(String);
+
+impl Namespace {
+    fn new(kind: &str) -> Self {
+        let name = format!("t{}-{kind}", std::process::id());
+        run("ip", &["netns", "add", &name]).good();
+        run("ip", &["-n", &name, "link", "set", "lo", "up"]).good();
+        Self(name)
+    }
+}
+
+impl Drop for Namespace {
+    fn drop(&mut self) {
+        run("ip", &["netns", "delete", &self.0]);
+    }
+}
+
+#[test]
+fn a_namespace_made_later_is_covered_too() {
+    if !can_make_labs("a_namespace_made_later_is_covered_too", &["ip", "ping"]) {
+        return;
+    }
+    let tracer = Tracer::attached(&["icmp"]);
+    let late = Namespace::new("late");
+    nft(&late.0, "add table ip look; add chain ip look in { type filter hook input priority 0; }");
+    // Rules that come after their namespace are found within a second.
+    thread::sleep(Duration::from_millis(1500));
+    run("ip", &["netns", "exec", &late.0, "ping", "-c1", "-W1", "127.0.0.1"]).good();
+    let traced = tracer.interrupt();
+    let packets: Vec<_> = traced.packets.iter().filter(|packet| !entered(packet, &late.0).is_empty()).collect();
+    let [request, reply] = &packets[..] else { panic!("{:#?}", traced.packets) };
+    let all = if has_links(&traced) {
+        vec!["nf_output", "nf_postrouting", "nf_prerouting", "nf_input"]
+    } else {
+        // Nothing is registered at the others.
+        vec!["nf_input"]
+    };
+    assert_eq!(entered(request, &late.0), all, "{request:#?}");
+    assert_eq!(entered(reply, &late.0), all, "{reply:#?}");
+}
+
+#[test]
+fn a_trace_keeps_no_namespace_alive() {
+    if !can_make_labs("a_trace_keeps_no_namespace_alive", &["ip", "ping"]) {
+        return;
+    }
+    let (gone, left) = (Namespace::new("gone"), Namespace::new("left"));
+    nft(&gone.0, "add table ip look; add chain ip look in { type filter hook input priority 0; }");
+    run("ip", &["-n", &left.0, "link", "add", "end", "type", "veth", "peer", "name", "other", "netns", &gone.0]).good();
+    let tracer = Tracer::attached_by(&mut command(&["icmp"]));
+    run("ip", &["netns", "delete", &gone.0]).good();
+    // The end of a veth goes with the namespace of the other.
+    let began = Instant::now();
+    while run("ip", &["-n", &left.0, "link", "show", "end"]).status == 0 {
+        assert!(began.elapsed() < Duration::from_secs(20), "its namespace lives on with the trace");
+        thread::sleep(Duration::from_millis(50));
+    }
+    drop(tracer);
+}
