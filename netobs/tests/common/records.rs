@@ -175,7 +175,8 @@ impl Packet {
     /// Whether it was seen in a namespace of that lab.
     pub fn is_of(&self, lab: &Lab) -> bool {
         let prefix = lab.netns("");
-        self.hops.iter().any(|hop| hop.netns.as_ref().is_some_and(|netns| netns.starts_with(&prefix)))
+        let places = self.hops.iter().map(|hop| &hop.netns).chain(self.drop.as_ref().map(|drop| &drop.netns));
+        places.flatten().any(|netns| netns.starts_with(&prefix))
     }
 
     /// Node and device, in the order it passed them. What the stack did in between is left out.
