@@ -121,7 +121,7 @@ fn a_packet_on_its_way_through_the_host_passes_three_hooks() {
     assert_eq!(forward.netfilter.as_ref().unwrap().out.as_deref(), Some("up0"), "{request:#?}");
     let rewritten =
         |packet: &Packet| packet.nat.iter().map(|nat| (nat.kind.clone(), nat.hook.clone())).collect::<Vec<_>>();
-    assert_eq!(rewritten(request), [("snat".to_owned(), Some("nf_postrouting".to_owned()))], "{request:#?}");
+    assert_eq!(rewritten(request), [("masquerade".to_owned(), Some("nf_postrouting".to_owned()))], "{request:#?}");
     assert_eq!(rewritten(reply), [("un-snat".to_owned(), Some("nf_prerouting".to_owned()))], "{reply:#?}");
     if has_links(&traced) {
         let postrouting = request.hops.iter().find(|hop| hop.hook == "nf_postrouting").unwrap();

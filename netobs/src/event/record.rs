@@ -72,6 +72,8 @@ pub struct Event {
     pub location: Option<u64>,
     /// The event is about a copy that a socket held, not about the packet on the wire.
     pub is_copy: bool,
+    /// `skb->mark`
+    pub mark: u32,
     /// Address family of the socket that owns the packet.
     pub family: Option<u16>,
     /// `PACKET_OTHERHOST`, `PACKET_HOST` and so on.
@@ -117,6 +119,7 @@ pub fn decode(bytes: &[u8], layout: Option<&ConntrackLayout>) -> Option<Event> {
         reason: (hook == Hook::KfreeSkb).then_some(DropReason(record.reason)),
         location: (record.location != 0 && !hook.is_netfilter()).then_some(record.location),
         is_copy: has(flags::COPY),
+        mark: record.mark,
         family: (record.family != 0).then_some(record.family),
         packet_type: record.packet_type,
     })

@@ -48,6 +48,8 @@ pub struct Hop {
 pub struct Passage {
     /// `br_netfilter` made a bridged frame pass.
     pub is_bridged: bool,
+    /// `skb->mark` when it entered.
+    pub mark: u32,
     /// The device it is to leave by.
     pub output: Option<Ifindex>,
     /// What it was when everything registered there had accepted it. `None` if that was not seen.
@@ -75,8 +77,8 @@ pub struct Drop {
     pub headers: Headers,
     /// Its first bytes.
     pub captured: Option<Box<Captured>>,
-    /// Whether it carried a conntrack entry.
-    pub tracked: bool,
+    /// The conntrack entry it carried.
+    pub conntrack: Option<Box<Conntrack>>,
     /// Address family of the socket that owned it.
     pub family: Option<u16>,
 }

@@ -242,6 +242,7 @@ impl Journey {
     fn pass(&mut self, event: &Event) {
         let passage = event.hook.is_netfilter().then(|| Passage {
             is_bridged: event.is_bridged && self.is_still_bridged(event),
+            mark: event.mark,
             output: event.output,
             left_as: None,
         });
@@ -280,7 +281,7 @@ impl Drop {
             length: event.length,
             headers: event.headers,
             captured: event.captured.clone(),
-            tracked: event.conntrack.is_some(),
+            conntrack: event.conntrack.map(Box::new),
             family: event.family,
         }
     }

@@ -15,6 +15,7 @@ mod link;
 mod lookup;
 pub(crate) mod message;
 mod neighbour;
+pub mod nftables;
 mod nsid;
 mod request;
 mod route;

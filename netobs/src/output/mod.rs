@@ -14,7 +14,7 @@ pub use escape::{printable, shortened};
 pub use format::Format;
 pub use record::{CapabilitiesRecord, LostRecord, OutcomeCounts, ProbeRecord, SummaryRecord};
 pub use record::{
-    ConntrackRecord, DropRecord, EndRecord, HopRecord, MssRecord, NatRecord, NetfilterRecord, PacketRecord,
+    ConntrackRecord, DropRecord, EndRecord, HopRecord, MssRecord, NatRecord, NetfilterRecord, PacketRecord, RuleRecord,
     SmallestMtu, TupleRecord,
 };
 pub use screen::Screen;

@@ -5,6 +5,7 @@
 use serde::Serialize;
 
 use crate::evidence::{Evidence, Receiver};
+use crate::rules::{Finding, Rule};
 
 /// Source and destination.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -79,7 +80,7 @@ pub struct NetfilterRecord {
 /// One NAT rewrite.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct NatRecord {
-    /// `snat`, `dnat`, or for a reply `un-snat`, `un-dnat`.
+    /// `snat`, `dnat`, where the rule is known `masquerade` or `redirect`, too; or for a reply `un-snat`, `un-dnat`.
     pub kind: &'static str,
     /// Where.
     pub netns: Option<String>,
@@ -91,6 +92,31 @@ pub struct NatRecord {
     pub after: TupleRecord,
     /// Index of the first hop with the new tuple.
     pub before_hop: usize,
+    /// The rule that asked for it.
+    #[serde(flatten)]
+    pub rule: RuleRecord,
+}
+
+/// Which rule it was.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct RuleRecord {
+    /// The rule, as a fact.
+    pub rule: Option<Rule>,
+    /// Rules that may have done it, where it cannot be told which.
+    pub rule_candidates: Vec<Rule>,
+    /// Why there is no fact.
+    pub rule_undecided: Vec<String>,
+}
+
+impl RuleRecord {
+    /// Nothing, if the rule set was not asked.
+    pub fn of(found: Option<Finding>) -> Self {
+        found.map_or_else(Self::default, |found| Self {
+            rule: found.rule,
+            rule_candidates: found.candidates,
+            rule_undecided: found.undecided,
+        })
+    }
 }
 
 /// The smallest MTU on a packet's way.
@@ -136,8 +162,9 @@ pub struct DropRecord {
     pub device: Option<String>,
     /// The netfilter hook, where one is known to have dropped it.
     pub hook: Option<&'static str>,
-    /// The rule, where one is known to have dropped it.
-    pub rule: Option<String>,
+    /// The firewall rule that dropped it, where netfilter did.
+    #[serde(flatten)]
+    pub rule: RuleRecord,
     /// Nanoseconds since the packet was first seen.
     pub offset_ns: u64,
     /// `false` for drops that healthy networks have too.

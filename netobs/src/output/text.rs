@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use super::record::{
     CapabilitiesRecord, DropRecord, HopRecord, MssRecord, NatRecord, NetfilterRecord, OutcomeCounts, PacketRecord,
-    SummaryRecord, TupleRecord,
+    RuleRecord, SummaryRecord, TupleRecord,
 };
 use super::{Style, printable, shortened};
 use crate::evidence::Receiver;
@@ -29,7 +29,7 @@ pub(super) fn packet(out: &mut impl Write, packet: &PacketRecord, style: Style) 
     let mut inner = None;
     for (index, hop) in packet.hops.iter().enumerate() {
         for nat in packet.nat.iter().filter(|nat| nat.before_hop == index) {
-            writeln!(out, "{INDENT}{}", style.change(&rewrite(nat)))?;
+            rewritten(out, nat, style)?;
         }
         if let Some((offered, clamped)) = packet.mss.as_ref().filter(|mss| mss.hop == Some(index)).and_then(clamping) {
             writeln!(out, "{INDENT}{}", style.change(&format!("mss {offered} ⇒ {clamped}")))?;
@@ -61,7 +61,7 @@ pub(super) fn packet(out: &mut impl Write, packet: &PacketRecord, style: Style) 
     }
     // The last netfilter hook may have rewritten what was thrown away before the next.
     for nat in packet.nat.iter().filter(|nat| nat.before_hop >= packet.hops.len()) {
-        writeln!(out, "{INDENT}{}", style.change(&rewrite(nat)))?;
+        rewritten(out, nat, style)?;
     }
     ending(out, packet, style)?;
     writeln!(out)
@@ -149,6 +149,7 @@ fn dropped(out: &mut impl Write, drop: &DropRecord, style: Style) -> io::Result<
         writeln!(out, "{INDENT}{line}")?;
     }
     if drop.fault != Some(false) {
+        rule(out, "rule", &drop.rule, style)?;
         if !drop.facts.is_empty() {
             for line in wrap(&format!("Here: {}.", printable(&drop.facts.join("; "))), WIDTH - INDENT.len()) {
                 writeln!(out, "{INDENT}{}", style.change(&line))?;
@@ -158,7 +159,7 @@ fn dropped(out: &mut impl Write, drop: &DropRecord, style: Style) -> io::Result<
             writeln!(out, "{INDENT}{}", style.faint(&format!("Not looked up: {why}.")))?;
         }
         // What is known leaves no room for what is usual.
-        if drop.facts.is_empty() && !drop.causes.is_empty() {
+        if drop.facts.is_empty() && drop.rule.rule.is_none() && !drop.causes.is_empty() {
             for line in wrap(&format!("Usually: {}.", drop.causes.join("; ")), WIDTH - INDENT.len()) {
                 writeln!(out, "{INDENT}{line}")?;
             }
@@ -170,10 +171,35 @@ fn dropped(out: &mut impl Write, drop: &DropRecord, style: Style) -> io::Result<
     Ok(())
 }
 
+fn rewritten(out: &mut impl Write, nat: &NatRecord, style: Style) -> io::Result<()> {
+    writeln!(out, "{INDENT}{}", style.change(&rewrite(nat)))?;
+    rule(out, "by", &nat.rule, style)
+}
+
+/// The rule that did it, or what can be said instead. Rules were written by whoever may change the rule set.
+fn rule(out: &mut impl Write, label: &str, found: &RuleRecord, style: Style) -> io::Result<()> {
+    let mut say = |line: String, certain: bool| -> io::Result<()> {
+        for line in wrap(&printable(&line), WIDTH - INDENT.len()) {
+            writeln!(out, "{INDENT}{}", if certain { style.change(&line) } else { style.faint(&line) })?;
+        }
+        Ok(())
+    };
+    if let Some(rule) = &found.rule {
+        return say(format!("{label}: {rule}"), true);
+    }
+    for candidate in &found.rule_candidates {
+        say(format!("perhaps {candidate}"), false)?;
+    }
+    for why in &found.rule_undecided {
+        say(format!("not certain: {why}"), false)?;
+    }
+    Ok(())
+}
+
 fn rewrite(nat: &NatRecord) -> String {
     let place = nat.netns.as_ref().map(|netns| format!(" in {}", printable(netns))).unwrap_or_default();
     let hook = nat.hook.map(|hook| format!(" at {hook}")).unwrap_or_default();
-    let source = matches!(nat.kind, "snat" | "un-dnat");
+    let source = matches!(nat.kind, "snat" | "masquerade" | "un-dnat");
     let end = |tuple: &TupleRecord| {
         if source { endpoint(tuple.src.as_deref(), tuple.sport) } else { endpoint(tuple.dst.as_deref(), tuple.dport) }
     };

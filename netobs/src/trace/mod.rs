@@ -1,5 +1,6 @@
 //! One trace, from attaching to the summary.
 
+mod firewall;
 mod info;
 mod mss;
 mod narrate;

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use netobs_ebpf::Hook;
 
+use super::firewall::Firewall;
 use super::info::info;
 use super::mss::mss;
 use super::time::WallClock;
@@ -13,7 +14,8 @@ use crate::explain;
 use crate::journey::{self, Drop, Ending, Hop, Journey, Outcome, Passage, RewriteKind};
 use crate::netns::NetnsInode;
 use crate::output::{
-    ConntrackRecord, DropRecord, EndRecord, HopRecord, NatRecord, NetfilterRecord, PacketRecord, TupleRecord,
+    ConntrackRecord, DropRecord, EndRecord, HopRecord, NatRecord, NetfilterRecord, PacketRecord, RuleRecord,
+    TupleRecord,
 };
 use crate::probe::{HookRow, Kernel};
 use crate::state::{Namespaces, Neighbourhood};
@@ -33,6 +35,7 @@ pub struct Narrator<'k> {
     neighbourhood: Neighbourhood,
     symbols: Symbols,
     gatherer: Gatherer,
+    firewall: Firewall,
     /// Destinations that were seen to be rewritten on arrival: a packet to one of them may be anywhere.
     published: HashSet<Published>,
     lost_events: bool,
@@ -48,6 +51,7 @@ impl<'k> Narrator<'k> {
             neighbourhood: Neighbourhood::default(),
             symbols: Symbols::new(),
             gatherer: Gatherer::default(),
+            firewall: Firewall::default(),
             published: HashSet::new(),
             lost_events: false,
         }
@@ -120,9 +124,7 @@ impl<'k> Narrator<'k> {
 
     fn passage(&mut self, journey: &Journey, index: usize, passage: &Passage) -> NetfilterRecord {
         let netns = journey.hops.get(index).and_then(|hop| hop.netns);
-        let out = passage.output.zip(netns).and_then(|(device, netns)| {
-            self.neighbourhood.device_name(&mut self.namespaces, netns, device).map(str::to_owned)
-        });
+        let out = self.output(netns, passage);
         // Seen at a later place, it must have been let through.
         let went_on = || journey.hops.iter().skip(index + 1).any(|hop| hop.hook != Hook::Function);
         let verdict = if passage.left_as.is_some() || went_on() {
@@ -140,6 +142,11 @@ impl<'k> Narrator<'k> {
         }
     }
 
+    fn output(&mut self, netns: Option<NetnsInode>, passage: &Passage) -> Option<String> {
+        let name = self.neighbourhood.device_name(&mut self.namespaces, netns?, passage.output?)?;
+        Some(name.to_owned())
+    }
+
     /// The netfilter hop that the packet entered and was thrown away in.
     fn dropping_hook(&mut self, journey: &Journey) -> Option<usize> {
         let drop = journey.dropped.as_ref()?;
@@ -151,8 +158,12 @@ impl<'k> Narrator<'k> {
     fn rewrites(&mut self, journey: &Journey) -> Vec<NatRecord> {
         let mut records = Vec::new();
         for rewrite in &journey.rewrites {
+            let found = self.firewall.translated(journey, rewrite, &mut self.namespaces);
+            let rule = found.as_ref().and_then(|found| found.rule.as_ref());
             records.push(NatRecord {
-                kind: rewrite.kind.name(),
+                // The packet shows that its source was rewritten; only the rule knows how it came by the new one.
+                kind: rule.map_or(rewrite.kind.name(), |rule| rule.deed.name()),
+                rule: RuleRecord::of(found),
                 netns: self.netns(rewrite.netns),
                 hook: rewrite.hook,
                 before: tuple(rewrite.before),
@@ -166,8 +177,12 @@ impl<'k> Narrator<'k> {
     fn drop(&mut self, drop: &Drop, journey: &Journey) -> DropRecord {
         let reason = self.kernel.reason(drop.reason).map(str::to_owned);
         let function = self.function(drop.location);
-        let hook = self.dropping_hook(journey).and_then(|index| journey.hops.get(index));
-        let hook = hook.and_then(|hop| HookRow::of(hop.hook, hop.site));
+        let hop = self.dropping_hook(journey).and_then(|index| journey.hops.get(index));
+        let hook = hop.and_then(|hop| HookRow::of(hop.hook, hop.site));
+        let found = hop.and_then(|hop| {
+            let out = hop.passage.as_ref().and_then(|passage| self.output(hop.netns, passage));
+            self.firewall.dropped((hop, out), drop, function.as_deref(), &mut self.namespaces)
+        });
         let explanation = explain::drop(reason.as_deref(), function.as_deref());
         // Addresses as they are where it died, NAT included.
         let last = journey.hops.last();
@@ -193,7 +208,7 @@ impl<'k> Narrator<'k> {
                 nested: last.map_or(journey.nested.as_deref(), |hop| hop.nested.as_deref()),
                 captured: drop.captured.as_deref(),
                 length: drop.length,
-                tracked: drop.tracked,
+                tracked: drop.conntrack.is_some(),
             };
             self.gatherer.tell(&scene, drop.netns, &mut self.namespaces)
         };
@@ -206,7 +221,7 @@ impl<'k> Narrator<'k> {
             netns: place.netns.clone(),
             device: place.device.clone(),
             hook: hook.map(|row| row.name),
-            rule: None,
+            rule: RuleRecord::of(found),
             offset_ns: drop.time.saturating_sub(journey.started),
             fault: match explanation.kind {
                 explain::Kind::Fault => Some(true),

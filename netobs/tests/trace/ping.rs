@@ -82,7 +82,7 @@ fn through_source_nat() {
     let [request, reply] = exchange(&traced, &lab, &THROUGH_NAT);
     let host = Some(lab.netns("host"));
     let [nat] = &request.nat[..] else { panic!("not one rewrite: {request:#?}") };
-    assert_eq!((nat.kind.as_str(), &nat.netns), ("snat", &host));
+    assert_eq!((nat.kind.as_str(), &nat.netns), ("masquerade", &host));
     assert_eq!((nat.before.src.as_deref(), nat.after.src.as_deref()), (Some("10.40.0.2"), Some("203.0.113.2")));
     assert_eq!((nat.before.dst.as_deref(), nat.after.dst.as_deref()), (Some("198.51.100.10"), Some("198.51.100.10")));
     let [nat] = &reply.nat[..] else { panic!("not one rewrite: {reply:#?}") };
