@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a helper that fails is a test that fails")]
 
 mod iptables;
+mod nat;
 mod network;
 mod nft;
 mod random;
