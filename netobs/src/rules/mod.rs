@@ -7,9 +7,9 @@
 //! the order of their priorities, jumps, gotos, returns, policies, sets and maps. A condition holds, does not hold, or
 //! cannot be told; a rule is named as a fact only if no other can have done it. A [`Finding`] says which of these it is.
 //!
-//! Tables of iptables-nft are read as `iptables-save` prints them, since most of their matches are opaque to nft; all
-//! else as nft's JSON, not through the `nftables` crate's types, because one statement that a type does not know would
-//! cost the whole rule set instead of one decision.
+//! Rules of iptables-nft are read as `iptables-save` prints them where their matches are opaque to nft; all else as nft's
+//! JSON, not through the `nftables` crate's types, because one statement that a type does not know would cost the whole
+//! rule set instead of one decision.
 //!
 //! What it cannot tell, and therefore does not:
 //!

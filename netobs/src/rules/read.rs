@@ -90,7 +90,7 @@ fn here() -> Result<Rules, netlink::Error> {
             Err(line) => rules.problems.push(format!("rules of iptables-legacy are not seen: {line}")),
         }
     }
-    if rules.tables.iter().any(|table| table.backend == Backend::Nft) {
+    if rules.tables.iter().any(nft::is_shown_by_nft) {
         match tool::run("nft", &["-a", "-s", "list", "ruleset"]) {
             Ok(text) => nft::complete(&mut rules.tables, &text.unwrap_or_default()),
             Err(line) => rules.problems.push(format!("nft's rules cannot be shown: {line}")),
@@ -100,19 +100,15 @@ fn here() -> Result<Rules, netlink::Error> {
 }
 
 impl Rules {
-    /// Puts iptables' view of a table in the place of nft's. They must be the same rules.
+    /// Puts iptables' view of a table in the place of nft's, as far as it is the better one.
     fn replace(&mut self, table: Table) {
         let same = |other: &Table| other.family == table.family && other.name == table.name;
         let Some(place) = self.tables.iter_mut().find(|other| same(other)) else {
             self.tables.push(table);
             return;
         };
-        let agree = place
-            .chains
-            .iter()
-            .all(|(name, chain)| table.chains.get(name).is_some_and(|other| other.rules.len() == chain.rules.len()));
-        if agree {
-            *place = table;
+        if let Some(merged) = nft::merge(place, table) {
+            *place = merged;
         }
     }
 }

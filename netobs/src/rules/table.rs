@@ -56,7 +56,7 @@ impl Table {
     /// A rule of this table as it is shown.
     pub(super) fn show(&self, chain: &str, entry: &Entry, deed: Deed) -> Rule {
         Rule {
-            backend: self.backend,
+            backend: entry.backend,
             family: self.family.name().to_owned(),
             table: self.name.clone(),
             chain: chain.to_owned(),
@@ -111,6 +111,8 @@ pub(super) struct Base {
 /// A rule in its chain.
 #[derive(Clone, Debug)]
 pub(super) struct Entry {
+    /// Whose text it has; nft can put a rule into a table of iptables.
+    pub(super) backend: Backend,
     pub(super) position: u32,
     pub(super) handle: Option<u64>,
     pub(super) text: String,

@@ -105,6 +105,33 @@ fn a_limit_before_it_leaves_candidates() {
     }
 }
 
+/// `iptables-save` prints these rules of nft in its table without what they ask for.
+#[test]
+fn a_rule_that_nft_put_into_its_table_is_not_misread() {
+    let test = "a_rule_that_nft_put_into_its_table_is_not_misread";
+    let Some(net) = Network::new(test, &["iptables-nft"]) else { return };
+    net.exec("r", &["iptables-nft", "-A", "FORWARD", "-s", "10.9.9.9", "-j", "DROP"]).good();
+    for rule in [
+        "add set ip filter bad { type ipv4_addr; elements = { 10.9.0.1 }; }",
+        "add rule ip filter FORWARD ip saddr @bad drop",
+        "add rule ip filter FORWARD meta l4proto udp th dport { 1, 2 } drop",
+        "add rule ip filter FORWARD udp dport 53 counter drop",
+        "add rule ip filter FORWARD udp dport { 80, 81 } counter drop",
+    ] {
+        net.exec("r", &["nft", rule]).good();
+    }
+    let (packet, hook) = net.send(To::Beyond, Kind::Udp(4000, 53), false);
+    let rule = net.rules().dropped(&packet, hook, Dropper::Unknown).rule.unwrap();
+    assert_eq!((rule.position, rule.text.as_str()), (Some(4), "-A FORWARD -p udp -m udp --dport 53 -j DROP"));
+    let (packet, hook) = net.send(To::Beyond, Kind::Udp(4000, 80), false);
+    let rule = net.rules().dropped(&packet, hook, Dropper::Unknown).rule.unwrap();
+    assert_eq!((rule.backend, rule.text.as_str()), (Backend::Nft, "udp dport { 80, 81 } counter drop"));
+    // At this one `iptables-save` gives up; nft's reading of the table stays.
+    net.exec("r", &["nft", "insert rule ip filter FORWARD ip length 5 drop"]).good();
+    let finding = net.rules().dropped(&packet, hook, Dropper::Unknown);
+    assert_eq!((finding.rule, finding.candidates.len()), (None, 2));
+}
+
 /// Random rule sets: what is named is what counted.
 #[test]
 fn agrees_with_the_counters() {

@@ -41,7 +41,7 @@ fn read(table: &mut Table, line: &str) {
             let Some(chain) = table.chains.get_mut(name) else { return };
             let position = u32::try_from(chain.rules.len()).unwrap_or(u32::MAX).saturating_add(1);
             let body = Body::Iptables(Specification::parse(rest.unwrap_or_default()));
-            chain.rules.push(Entry { position, handle: None, text: line.to_owned(), body });
+            chain.rules.push(Entry { backend: table.backend, position, handle: None, text: line.to_owned(), body });
         }
         _ => {}
     }

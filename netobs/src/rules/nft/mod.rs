@@ -1,6 +1,7 @@
 //! nft's JSON (libnftables-json(5)) and its text.
 
 mod compare;
+mod compat;
 mod datum;
 mod judge;
 mod load;
@@ -15,6 +16,7 @@ use super::packet::InetHook;
 use super::rule::Backend;
 use super::table::{Base, Body, Chain, Entry, Family, Table};
 
+pub(super) use compat::{is_shown_by_nft, merge};
 pub(super) use judge::judge;
 pub(super) use set::Set;
 pub(super) use text::complete;
@@ -135,5 +137,5 @@ fn add(table: &mut Table, rule: RuleObject) {
     }
     let Some(chain) = table.chains.get_mut(&rule.chain) else { return };
     let position = u32::try_from(chain.rules.len()).unwrap_or(u32::MAX).saturating_add(1);
-    chain.rules.push(Entry { position, handle: rule.handle, text, body: Body::Nft(statements) });
+    chain.rules.push(Entry { backend: Backend::Nft, position, handle: rule.handle, text, body: Body::Nft(statements) });
 }

@@ -19,9 +19,10 @@ pub(in crate::rules) fn complete(tables: &mut Vec<Table>, text: &str) {
     let texts = read(text);
     let title = |table: &Table| format!("{} {}", table.family.name(), table.name);
     tables.retain(|table| !texts.dormant.contains(&title(table)));
-    for table in tables.iter_mut().filter(|table| table.backend == Backend::Nft) {
+    for table in tables.iter_mut() {
         let Some(of_table) = texts.rules.get(&title(table)) else { continue };
-        for entry in table.chains.values_mut().flat_map(|chain| &mut chain.rules) {
+        let entries = table.chains.values_mut().flat_map(|chain| &mut chain.rules);
+        for entry in entries.filter(|entry| entry.backend == Backend::Nft) {
             if let Some(text) = entry.handle.and_then(|handle| of_table.get(&handle)) {
                 entry.text.clone_from(text);
             }
