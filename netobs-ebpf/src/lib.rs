@@ -5,12 +5,14 @@
 
 mod condition;
 mod counter;
+mod drops;
 mod event;
 mod hook;
 mod layout;
 
 pub use condition::Conditions;
 pub use counter::{Counter, Counters, SITES, SLOTS, slot};
+pub use drops::{DROP_ROWS, DropCounts, DropKey, DropSettings, DropState};
 pub use event::{Conntrack, Event, flags};
 pub use hook::Hook;
 pub use layout::{Bits, Layout, MISSING};

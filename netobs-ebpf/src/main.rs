@@ -7,6 +7,7 @@
 mod access;
 mod atomic;
 mod counters;
+mod drop_counter;
 mod filter;
 mod fingerprint;
 mod follow;

@@ -1,5 +1,6 @@
 //! The programs. Above each stands the kernel prototype it rests on; all were checked on 6.1, 6.12 and 6.18.
 
+mod drops;
 mod netfilter;
 mod tc;
 

@@ -7,6 +7,7 @@
 pub mod btf;
 pub mod cli;
 pub mod conntrack;
+pub mod drops;
 pub mod event;
 pub mod evidence;
 pub mod explain;

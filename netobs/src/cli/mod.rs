@@ -2,6 +2,7 @@
 
 mod check;
 mod conntrack;
+mod drops;
 mod duration;
 mod lab;
 mod print;
@@ -27,6 +28,7 @@ enum Command {
     Trace(trace::TraceArguments),
     Check(check::CheckArguments),
     Conntrack(conntrack::ConntrackArguments),
+    Drops(drops::DropsArguments),
     Lab(lab::Arguments),
     /// PID 1 of a lab's node; for `netobs lab up` only.
     #[command(hide = true)]
@@ -50,6 +52,7 @@ pub fn run() -> ExitCode {
         Command::Trace(arguments) => trace::run(arguments),
         Command::Check(arguments) => check::run(arguments),
         Command::Conntrack(arguments) => conntrack::run(arguments),
+        Command::Drops(arguments) => drops::run(arguments),
         Command::Lab(arguments) => lab::run(arguments),
         Command::LabInit { .. } => Ok(crate::lab::init::run()),
     };

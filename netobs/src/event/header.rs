@@ -29,6 +29,17 @@ pub enum Proto {
 }
 
 impl Proto {
+    /// The protocol that has this number above IPv4 or IPv6.
+    pub fn of_ip(number: u8) -> Self {
+        match IpNumber(number) {
+            IpNumber::ICMP => Self::Icmp,
+            IpNumber::IPV6_ICMP => Self::Icmp6,
+            IpNumber::TCP => Self::Tcp,
+            IpNumber::UDP => Self::Udp,
+            IpNumber(other) => Self::Ip(other),
+        }
+    }
+
     /// The name used in JSON and text.
     pub fn name(self) -> String {
         match self {
@@ -144,17 +155,7 @@ impl Headers {
             LaxNetSlice::Arp(arp) => return Some(Self::of_arp(arp)),
         };
         let (sport, dport, detail) = transport(sliced.transport.as_ref());
-        Some(Self {
-            proto: match IpNumber(proto) {
-                IpNumber::ICMP => Proto::Icmp,
-                IpNumber::IPV6_ICMP => Proto::Icmp6,
-                IpNumber::TCP => Proto::Tcp,
-                IpNumber::UDP => Proto::Udp,
-                IpNumber(other) => Proto::Ip(other),
-            },
-            tuple: Tuple { src: Some(src), dst: Some(dst), sport, dport },
-            detail,
-        })
+        Some(Self { proto: Proto::of_ip(proto), tuple: Tuple { src: Some(src), dst: Some(dst), sport, dport }, detail })
     }
 
     fn of_arp(arp: &etherparse::ArpPacketSlice<'_>) -> Self {

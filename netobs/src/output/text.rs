@@ -284,7 +284,7 @@ pub(super) fn capabilities(out: &mut impl Write, record: &CapabilitiesRecord, st
     Ok(())
 }
 
-fn count(number: u64, noun: &str) -> String {
+pub(super) fn count(number: u64, noun: &str) -> String {
     format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }
 
@@ -324,7 +324,7 @@ fn width(lengths: impl Iterator<Item = usize>) -> usize {
 }
 
 /// Breaks prose at spaces.
-fn wrap(text: &str, columns: usize) -> Vec<String> {
+pub(super) fn wrap(text: &str, columns: usize) -> Vec<String> {
     let mut lines = vec![String::new()];
     for word in text.split_whitespace() {
         let fits = lines

@@ -2,8 +2,10 @@
 
 use netobs_ebpf::{Bits, Layout};
 
+use super::drops::DropLayout;
 use super::hooks;
-use crate::btf::{Btf, BtfError, EnumValues, Field};
+use super::reasons::Reasons;
+use crate::btf::{Btf, BtfError, Field};
 use crate::event::{ConntrackLayout, DropReason};
 
 /// The running kernel's layout, enums and tracepoints, as far as netobs needs them.
@@ -15,7 +17,9 @@ pub struct Kernel {
     pub layout: Layout,
     /// How to read a conntrack tuple; `None` if the kernel has no conntrack, or its module is not loaded yet.
     pub conntrack: Option<ConntrackLayout>,
-    reasons: Option<EnumValues>,
+    /// What the drop counters need beside that.
+    pub drops: DropLayout,
+    reasons: Reasons,
     tracepoints: Vec<(&'static str, usize)>,
 }
 
@@ -63,16 +67,16 @@ impl Kernel {
                 .unwrap_or_default(),
             layout,
             conntrack: conntrack(&btf),
-            reasons: btf.enum_values("skb_drop_reason"),
+            drops: DropLayout::read(&btf),
+            reasons: Reasons::read(&btf),
             tracepoints,
         })
     }
 
-    /// The kernel's own name of a drop reason, without its `SKB_DROP_REASON_` prefix. `None` if the number is not in
-    /// the kernel's enum: reasons of other subsystems are numbered apart.
+    /// The kernel's own name of a drop reason, without its `SKB_DROP_REASON_` prefix; also of a subsystem that numbers
+    /// its reasons apart. `None` if the number is in none of the kernel's enums.
     pub fn reason(&self, reason: DropReason) -> Option<&str> {
-        let name = self.reasons.as_ref()?.name(i64::from(reason.0))?;
-        Some(name.strip_prefix("SKB_DROP_REASON_").or_else(|| name.strip_prefix("SKB_")).unwrap_or(name))
+        self.reasons.name(reason)
     }
 
     /// Whether the kernel has this tracepoint.

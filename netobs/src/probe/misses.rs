@@ -14,11 +14,12 @@ pub(super) fn total(ebpf: Option<&Ebpf>) -> u64 {
     ebpf.into_iter().flat_map(Ebpf::programs).filter_map(|(_, program)| of(program)).sum()
 }
 
-fn of(program: &Program) -> Option<u64> {
+/// Of one program; `None` if it is not loaded.
+pub(super) fn of(program: &Program) -> Option<u64> {
     of_fd(program.fd().ok()?.as_fd())
 }
 
-/// Of one program.
+/// Of one program, by its descriptor.
 pub(super) fn of_fd(program: BorrowedFd<'_>) -> Option<u64> {
     info(program).ok().map(|info| info.recursion_misses)
 }

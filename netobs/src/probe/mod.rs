@@ -1,12 +1,14 @@
 //! Loads and attaches the programs, and says what could not be attached and why.
 
 mod counters;
+pub mod drops;
 mod hooks;
 mod kernel;
 mod misses;
 mod netfilter;
 mod object;
 mod raw;
+mod reasons;
 mod refusal;
 mod session;
 pub mod tc;

@@ -1,10 +1,12 @@
 //! The eBPF object inside the binary, made ready for this kernel and this request.
 
 use aya::{Btf, Ebpf, EbpfLoader};
-use netobs_ebpf::{Conditions, Layout};
+use netobs_ebpf::{Conditions, DropSettings, Layout};
 
+use super::ProbeError;
 use super::raw::RawObject;
 use crate::filter::{Filter, FilterError};
+use crate::refusal::Refusal;
 
 /// Built by `cargo xtask build`; see build.rs.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("NETOBS_EBPF_OBJECT"));
@@ -20,6 +22,22 @@ pub enum ObjectError {
     Load(#[from] aya::EbpfError),
 }
 
+impl ObjectError {
+    /// The same with the exit status that belongs to it.
+    pub(super) fn into_refusal(self) -> anyhow::Error {
+        let error = match self {
+            Self::Filter(error) => return Refusal::Usage(error.to_string()).into(),
+            Self::Load(error) => error,
+        };
+        let text = format!("{:#}", anyhow::Error::new(error));
+        // Without CAP_BPF the first map cannot be made.
+        if text.contains("EPERM") || text.contains("Operation not permitted") {
+            return Refusal::NotPermitted("not permitted to load eBPF programs: run as root".into()).into();
+        }
+        ProbeError::Load(text).into()
+    }
+}
+
 /// Loads the maps and relocates the programs; none is in the kernel yet. The second is the same object for programs that
 /// aya has no loader for.
 pub(super) fn load(
@@ -33,16 +51,59 @@ pub(super) fn load(
         .btf(Some(btf))
         .override_global("LAYOUT", bytes_of(layout), true)
         .override_global("CONDITIONS", bytes_of(conditions), true)
+        .map_max_entries(DROP_TABLE, 1)
         .load(&object)?;
     let raw = RawObject::new(&object, &ebpf).map_err(|error| format!("{error:#}"));
     Ok((ebpf, raw))
 }
 
+/// The map that only the drop counters use: nobody else shall pay for its memory.
+pub(super) const DROP_TABLE: &str = "DROPS";
+/// The maps that only a trace uses.
+const EVENTS: &str = "EVENTS";
+/// See above.
+const PACKETS: &str = "PACKETS";
+/// A ring buffer is a power of two of pages, of 64 KiB at the most.
+const SMALLEST_RING: u32 = 64 << 10;
+
+/// As [`load`], for the drop counters and with a table of this many rows.
+pub(super) fn load_for_drops(
+    layout: &Layout,
+    settings: &DropSettings,
+    rows: u32,
+    filter: &Filter,
+    btf: &Btf,
+) -> Result<Ebpf, ObjectError> {
+    let object = filter.apply_to(OBJECT)?;
+    Ok(EbpfLoader::new()
+        .btf(Some(btf))
+        .override_global("LAYOUT", bytes_of(layout), true)
+        .override_global("DROP_SETTINGS", bytes_of(settings), true)
+        .map_max_entries(DROP_TABLE, rows)
+        .map_max_entries(EVENTS, SMALLEST_RING)
+        .map_max_entries(PACKETS, 1)
+        .load(&object)?)
+}
+
+/// A device name as the kernel keeps it: padded with zero bytes.
+pub(super) fn device_words(name: &str) -> [u64; 2] {
+    let mut words = [0; 2];
+    for (word, chunk) in words.iter_mut().zip(name.as_bytes().chunks(8)) {
+        let mut bytes = [0; 8];
+        for (byte, value) in bytes.iter_mut().zip(chunk) {
+            *byte = *value;
+        }
+        *word = u64::from_ne_bytes(bytes);
+    }
+    words
+}
+
 trait Global {}
 impl Global for Layout {}
 impl Global for Conditions {}
+impl Global for DropSettings {}
 
 fn bytes_of<T: Global>(value: &T) -> &[u8] {
-    // SAFETY: both are repr(C) structs of integers without padding.
+    // SAFETY: all are repr(C) structs of integers without padding.
     unsafe { std::slice::from_raw_parts(std::ptr::from_ref(value).cast(), size_of::<T>()) }
 }

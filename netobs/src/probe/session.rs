@@ -13,7 +13,6 @@ use super::object::{self, ObjectError};
 use super::{misses, refusal, tc};
 use crate::filter::Filter;
 use crate::netns::{Netns, NetnsInode};
-use crate::refusal::Refusal;
 use crate::state::Namespaces;
 
 /// Which packets to follow, where they are first seen.
@@ -72,9 +71,10 @@ impl Session {
         let conditions = Conditions {
             netns: selection.netns.map_or(0, |netns| netns.0),
             reserved: 0,
-            device: selection.device.as_deref().map_or([0; 2], device_words),
+            device: selection.device.as_deref().map_or([0; 2], object::device_words),
         };
-        let (mut ebpf, raw) = object::load(&kernel.layout, &conditions, filter, &btf).map_err(refused)?;
+        let (mut ebpf, raw) =
+            object::load(&kernel.layout, &conditions, filter, &btf).map_err(ObjectError::into_refusal)?;
         let ring =
             ebpf.take_map("EVENTS").and_then(|map| RingBuf::try_from(map).ok()).ok_or(ProbeError::Map("EVENTS"))?;
         let counters = ebpf
@@ -185,30 +185,4 @@ fn attach_tracepoint(ebpf: &mut Ebpf, kernel: &Kernel, row: &HookRow, btf: &Btf)
     program.load(row.name, btf).map_err(|error| refusal::of_aya(&error))?;
     program.attach().map_err(|error| refusal::of_aya(&error))?;
     Ok(())
-}
-
-fn refused(error: ObjectError) -> anyhow::Error {
-    let error = match error {
-        ObjectError::Filter(error) => return Refusal::Usage(error.to_string()).into(),
-        ObjectError::Load(error) => error,
-    };
-    let text = format!("{:#}", anyhow::Error::new(error));
-    // Without CAP_BPF the first map cannot be made.
-    if text.contains("EPERM") || text.contains("Operation not permitted") {
-        return Refusal::NotPermitted("not permitted to load eBPF programs: run as root".into()).into();
-    }
-    ProbeError::Load(text).into()
-}
-
-/// A device name as the kernel keeps it: padded with zero bytes.
-fn device_words(name: &str) -> [u64; 2] {
-    let mut words = [0; 2];
-    for (word, chunk) in words.iter_mut().zip(name.as_bytes().chunks(8)) {
-        let mut bytes = [0; 8];
-        for (byte, value) in bytes.iter_mut().zip(chunk) {
-            *byte = *value;
-        }
-        *word = u64::from_ne_bytes(bytes);
-    }
-    words
 }

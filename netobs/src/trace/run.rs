@@ -57,18 +57,21 @@ impl Stop {
         self.writing.load(Ordering::Relaxed)
     }
 
-    fn writes<T>(&self, write: impl FnOnce() -> T) -> T {
+    /// Runs `write`, which hands something to standard output.
+    pub(crate) fn writes<T>(&self, write: impl FnOnce() -> T) -> T {
         self.writing.store(true, Ordering::Relaxed);
         let result = write();
         self.writing.store(false, Ordering::Relaxed);
         result
     }
 
-    fn beat(&self) {
+    /// Says that the work goes on.
+    pub(crate) fn beat(&self) {
         self.beats.fetch_add(1, Ordering::Relaxed);
     }
 
-    fn is_now(&self) -> bool {
+    /// Whether to stop now.
+    pub(crate) fn is_now(&self) -> bool {
         self.stage.load(Ordering::Relaxed) >= Self::NOW
     }
 

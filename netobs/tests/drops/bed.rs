@@ -1,0 +1,104 @@
+//! Two namespaces joined by a veth pair, and senders inside them.
+
+use std::net::UdpSocket;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use netobs::netns::{Netns, in_netns};
+
+use super::common::{Answer, run};
+
+/// A port nobody listens on.
+pub const PORT: u16 = 4242;
+
+/// Namespaces of the test's own, gone with it: `left` with `10.77.0.1` and `right` with `10.77.0.2` on their `eth0`.
+pub struct Bed {
+    pub left: String,
+    pub right: String,
+}
+
+impl Bed {
+    pub fn new() -> Self {
+        static NEXT: AtomicUsize = AtomicUsize::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let name = |side| format!("dr{}-{number}-{side}", std::process::id());
+        let bed = Self { left: name("l"), right: name("r") };
+        for name in [&bed.left, &bed.right] {
+            run("ip", &["netns", "add", name]).good();
+            // Nothing but what the test sends.
+            inside(name, &["sh", "-c", "echo 1 > /proc/sys/net/ipv6/conf/default/disable_ipv6"]).good();
+        }
+        let Self { left, right } = &bed;
+        ip(
+            left,
+            &format!(
+                "link add eth0 address 02:00:00:00:00:01 type veth peer name eth0 address 02:00:00:00:00:02 netns {right}"
+            ),
+        );
+        for (name, own, other) in [(left, 1, 2), (right, 2, 1)] {
+            ip(name, &format!("addr add 10.77.0.{own}/24 dev eth0"));
+            ip(name, "link set lo up");
+            ip(name, "link set eth0 up");
+            // No ARP: it could be dropped, too.
+            ip(name, &format!("neigh add 10.77.0.{other} lladdr 02:00:00:00:00:0{other} dev eth0 nud permanent"));
+        }
+        bed
+    }
+
+    /// Drops in nftables: `hook` of this namespace loses every datagram to `PORT` and counts it.
+    pub fn drop_at(name: &str, hook: &str) {
+        let rules = format!(
+            "add table ip t; add chain ip t c {{ type filter hook {hook} priority 0; }}; \
+             add rule ip t c udp dport {PORT} counter drop"
+        );
+        inside(name, &["nft", &rules]).good();
+    }
+
+    /// What the rule of [`Self::drop_at`] counted.
+    pub fn dropped_by_rule(name: &str) -> u64 {
+        let listing = inside(name, &["nft", "list", "chain", "ip", "t", "c"]).good().stdout;
+        let (_, after) = listing.split_once("counter packets ").expect(&listing);
+        after.split_whitespace().next().unwrap().parse().unwrap()
+    }
+}
+
+impl Drop for Bed {
+    fn drop(&mut self) {
+        for name in [&self.left, &self.right] {
+            run("ip", &["netns", "del", name]);
+        }
+    }
+}
+
+/// `ip -n NAME …`
+pub fn ip(name: &str, command: &str) {
+    let arguments: Vec<&str> = ["-n", name].into_iter().chain(command.split(' ')).collect();
+    run("ip", &arguments).good();
+}
+
+/// `ip netns exec NAME …`
+pub fn inside(name: &str, command: &[&str]) -> Answer {
+    run("ip", &[&["netns", "exec", name], command].concat())
+}
+
+/// Sends so many small datagrams from a namespace to an address and port. That a rule drops them is no error here.
+pub fn send(name: &str, to: &str, port: u16, datagrams: u64) {
+    let netns = Netns::open(name).unwrap();
+    let socket = in_netns(&netns, || UdpSocket::bind("0.0.0.0:0").unwrap()).unwrap();
+    drop(netns);
+    for _ in 0..datagrams {
+        if let Err(error) = socket.send_to(b"netobs", (to, port)) {
+            // By a rule; anything else never became a packet.
+            assert_eq!(error.kind(), std::io::ErrorKind::PermissionDenied, "{error}");
+        }
+    }
+}
+
+/// A counter of `/proc/net/snmp` in a namespace: `Udp` `NoPorts`.
+pub fn snmp(name: &str, protocol: &str, counter: &str) -> u64 {
+    let netns = Netns::open(name).unwrap();
+    let text = in_netns(&netns, || std::fs::read_to_string("/proc/thread-self/net/snmp").unwrap()).unwrap();
+    let mut lines = text.lines().filter_map(|line| line.strip_prefix(&format!("{protocol}: ")));
+    let (names, values) = (lines.next().unwrap(), lines.next().unwrap());
+    let (_, value) = names.split(' ').zip(values.split(' ')).find(|(name, _)| *name == counter).unwrap();
+    value.parse().unwrap()
+}
