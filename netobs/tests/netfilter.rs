@@ -9,12 +9,14 @@ mod records;
 #[path = "common/tracer.rs"]
 mod tracer;
 
+use std::net::TcpStream;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use common::{Lab, can_make_labs, run};
+use netobs::netns::{Netns, in_netns};
 use records::{Packet, Traced};
-use tracer::{PATIENCE, Tracer, command, trace};
+use tracer::{PATIENCE, Tracer, at_most, command, trace};
 
 const HOOKS: [&str; 5] = ["prerouting", "input", "forward", "output", "postrouting"];
 
@@ -209,4 +211,80 @@ fn a_trace_keeps_no_namespace_alive() {
         thread::sleep(Duration::from_millis(50));
     }
     drop(tracer);
+}
+
+/// Tries to connect, from a node of a lab.
+fn connect(lab: &Lab, node: &str, to: &str) {
+    let netns = Netns::open(&lab.netns(node)).unwrap();
+    let patience = at_most(Duration::from_millis(200));
+    let _ = in_netns(&netns, || TcpStream::connect_timeout(&to.parse().unwrap(), patience));
+}
+
+/// A lab's drop of a connection from c1 to the world's port 80.
+fn dropped_connection(lab: &Lab) -> Packet {
+    let tracer = Tracer::attached(&["tcp port 80"]);
+    connect(lab, "c1", "198.51.100.10:80");
+    let traced = tracer.interrupt();
+    let packets = traced.of(lab);
+    let dropped = packets.iter().find(|packet| packet.drop.is_some());
+    (*dropped.unwrap_or_else(|| panic!("nothing was dropped: {packets:#?}"))).clone()
+}
+
+/// The text and the place of a rule.
+fn rule_of(packet: &Packet) -> (String, String) {
+    let rule = packet.drop.as_ref().unwrap().rule.as_ref().unwrap_or_else(|| panic!("no rule: {packet:#?}"));
+    let text = |field: &str| rule.get(field).and_then(|value| value.as_str()).unwrap_or_default().to_owned();
+    (text("text"), format!("{} {} {}", text("family"), text("table"), text("chain")))
+}
+
+#[test]
+fn the_rule_that_dropped_is_named_among_many() {
+    if !can_make_labs("the_rule_that_dropped_is_named_among_many", &["ip", "iptables", "iptables-restore"]) {
+        return;
+    }
+    let lab = Lab::up();
+    let host = lab.netns("host");
+    let others = |net| (0..100).map(move |n| format!("-A FORWARD -s 10.{net}.0.{n} -p tcp --dport 80 -j DROP\\n"));
+    let the_one = "-A FORWARD -s 10.40.0.2 -p tcp --dport 80 -j DROP\\n".to_owned();
+    let all: String = others(98).chain([the_one]).chain(others(99)).collect();
+    let load = format!("printf '*filter\\n{all}COMMIT\\n' | iptables-restore --noflush");
+    run("ip", &["netns", "exec", &host, "sh", "-c", &load]).good();
+    let packet = dropped_connection(&lab);
+    let (text, place) = rule_of(&packet);
+    assert_eq!(text, "-A FORWARD -s 10.40.0.2/32 -p tcp -m tcp --dport 80 -j DROP", "{packet:#?}");
+    assert_eq!(place, "ip filter FORWARD");
+    run("ip", &["netns", "exec", &host, "iptables", "-F", "FORWARD"]).good();
+
+    // Reached by a jump, decided by a set; the rule before it holds for others only.
+    let rules = "add table inet walls; add set inet walls bad { type ipv4_addr; flags interval; elements = { 10.40.0.0/30 }; }; \
+                 add chain inet walls judge; add chain inet walls forward { type filter hook forward priority 5; }; \
+                 add rule inet walls forward tcp dport { 80, 443 } jump judge; \
+                 add rule inet walls judge ip saddr 10.40.0.3 drop; \
+                 add rule inet walls judge ip saddr @bad drop";
+    nft(&host, rules);
+    let packet = dropped_connection(&lab);
+    let (text, place) = rule_of(&packet);
+    assert_eq!((text.as_str(), place.as_str()), ("ip saddr @bad drop", "inet walls judge"), "{packet:#?}");
+    assert_eq!(packet.drop.as_ref().unwrap().hook.as_deref(), Some("nf_forward"), "{packet:#?}");
+}
+
+#[test]
+fn the_rule_that_rewrote_is_named() {
+    if !can_make_labs("the_rule_that_rewrote_is_named", &["ip", "ping"]) {
+        return;
+    }
+    let lab = Lab::up();
+    let tracer = Tracer::attached(&["tcp"]);
+    connect(&lab, "inet", "203.0.113.2:8080");
+    let traced = tracer.interrupt();
+    let ping = trace("icmp", &["ip", "netns", "exec", &lab.netns("c1"), "ping", "-c1", "198.51.100.10"]);
+    for (traced, kind, part) in [(&traced, "dnat", "dnat to 10.40.0.2:80"), (&ping, "masquerade", "masquerade")] {
+        let packets = traced.of(&lab);
+        let first = packets.first().expect("the first packet");
+        let [nat] = &first.nat[..] else { panic!("not one rewrite: {first:#?}") };
+        assert_eq!(nat.kind, kind, "{first:#?}");
+        let rule = nat.rule.as_ref().unwrap_or_else(|| panic!("no rule: {first:#?}"));
+        assert!(rule.get("text").and_then(|text| text.as_str()).unwrap_or_default().contains(part), "{rule:#?}");
+        assert_eq!(rule.get("table").and_then(|table| table.as_str()), Some("lab"), "{rule:#?}");
+    }
 }

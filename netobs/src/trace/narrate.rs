@@ -127,10 +127,10 @@ impl<'k> Narrator<'k> {
         let out = self.output(netns, passage);
         // Seen at a later place, it must have been let through.
         let went_on = || journey.hops.iter().skip(index + 1).any(|hop| hop.hook != Hook::Function);
-        let verdict = if passage.left_as.is_some() || went_on() {
-            Some("accept")
-        } else if self.dropping_hook(journey) == Some(index) {
+        let verdict = if self.dropping_hook(journey) == Some(index) {
             Some("drop")
+        } else if passage.left_as.is_some() || went_on() {
+            Some("accept")
         } else {
             None
         };
@@ -150,9 +150,14 @@ impl<'k> Narrator<'k> {
     /// The netfilter hop that the packet entered and was thrown away in.
     fn dropping_hook(&mut self, journey: &Journey) -> Option<usize> {
         let drop = journey.dropped.as_ref()?;
+        if self.kernel.reason(drop.reason) != Some("NETFILTER_DROP") {
+            return None;
+        }
         let (index, last) = journey.hops.iter().enumerate().rev().find(|(_, hop)| hop.hook != Hook::Function)?;
-        let is_inside = last.passage.as_ref().is_some_and(|passage| passage.left_as.is_none());
-        (is_inside && self.kernel.reason(drop.reason) == Some("NETFILTER_DROP")).then_some(index)
+        // Behind the last program only conntrack is left, which confirms the entry or drops the packet
+        // (`nf_confirm`).
+        let is_inside = last.passage.as_ref()?.left_as.is_none();
+        (is_inside || self.function(drop.location).as_deref() == Some("nf_hook_slow")).then_some(index)
     }
 
     fn rewrites(&mut self, journey: &Journey) -> Vec<NatRecord> {
@@ -179,7 +184,8 @@ impl<'k> Narrator<'k> {
         let function = self.function(drop.location);
         let hop = self.dropping_hook(journey).and_then(|index| journey.hops.get(index));
         let hook = hop.and_then(|hop| HookRow::of(hop.hook, hop.site));
-        let found = hop.and_then(|hop| {
+        let by_a_rule = hop.filter(|hop| hop.passage.as_ref().is_some_and(|passage| passage.left_as.is_none()));
+        let found = by_a_rule.and_then(|hop| {
             let out = hop.passage.as_ref().and_then(|passage| self.output(hop.netns, passage));
             self.firewall.dropped((hop, out), drop, function.as_deref(), &mut self.namespaces)
         });

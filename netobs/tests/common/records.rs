@@ -54,6 +54,7 @@ pub struct Nat {
     pub kind: String,
     pub netns: Option<String>,
     pub hook: Option<String>,
+    pub rule: Option<Value>,
     pub before: Tuple,
     pub after: Tuple,
 }
@@ -62,8 +63,10 @@ pub struct Nat {
 pub struct Drop {
     pub reason: Option<String>,
     pub netns: Option<String>,
+    pub device: Option<String>,
     pub function: Option<String>,
     pub hook: Option<String>,
+    pub rule: Option<Value>,
     pub explanation: String,
 }
 
