@@ -8,9 +8,11 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
 use nix::unistd::geteuid;
+use serde::Serialize;
 use serde_json::json;
 
 use super::print::{print, print_record};
+use crate::lab::graph::Seen;
 use crate::lab::{self, Builtin, Error, LabName, LabStatus, State, default_topology, graph};
 use crate::output::{Format, printable};
 use crate::probe::tc;
@@ -80,7 +82,7 @@ enum Command {
         #[arg(long, value_name = "TOPOLOGY")]
         file: Option<String>,
     },
-    /// Draws a lab's network; the default one's if no such lab is up.
+    /// Draws a lab's network as it is now; the default one's if no such lab is up.
     Graph {
         /// Which lab.
         #[arg(long, value_name = "LAB", default_value = LabName::DEFAULT)]
@@ -297,17 +299,27 @@ fn exec(node: &str, name: Option<&str>, command: &[OsString]) -> anyhow::Result<
 
 fn draw(name: &str, format: Picture) -> anyhow::Result<()> {
     let lab = lab_name(name)?;
-    let topology = match State::load(&lab)? {
-        Some(state) => state.topology,
-        None if name == LabName::DEFAULT => default_topology(),
+    let (topology, seen) = match State::load(&lab)? {
+        // Without root nobody can look into it; the picture is then what it should be.
+        Some(state) if geteuid().is_root() => (state.topology.clone(), Seen::look(&state)?),
+        Some(state) => (state.topology, Seen::default()),
+        None if name == LabName::DEFAULT => (default_topology(), Seen::default()),
         None => return Err(Error::NoSuchLab(lab).into()),
     };
     match format {
-        Picture::Text => print(&graph::text(&topology)),
-        Picture::Dot => print(&graph::dot(&topology)),
-        Picture::Mermaid => print(&graph::mermaid(&topology)),
-        Picture::Json => print_record("topology", &topology),
+        Picture::Text => print(&graph::text(&topology, &seen)),
+        Picture::Dot => print(&graph::dot(&topology, &seen)),
+        Picture::Mermaid => print(&graph::mermaid(&topology, &seen)),
+        Picture::Json => print_record("topology", &Drawn { topology: &topology, devices: seen.devices() }),
     }
+}
+
+/// A topology, and its devices as they are now; `null` if the lab is not up.
+#[derive(Serialize)]
+struct Drawn<'a> {
+    #[serde(flatten)]
+    topology: &'a lab::Topology,
+    devices: Option<Vec<&'a graph::Observed>>,
 }
 
 /// To the millisecond.

@@ -67,6 +67,7 @@ pub fn up_from(lab: &LabName, topology: Topology, source: Option<PathBuf>) -> Re
     let phase = Phase::Building;
     let mut state = State { lab: lab.clone(), phase, boot_id: boot_id()?, built, source, topology, nodes };
     state.save()?;
+    interrupt::crash_point();
     match build(&mut state) {
         Ok(()) => Ok(Built { state, already: false, mended: Vec::new(), took: start.elapsed() }),
         // Ctrl-C reaches `nft` as well; that it failed is then not the point.
@@ -131,8 +132,10 @@ fn build(state: &mut State) -> Result<()> {
     }
     // From here on the strangers among a namespace's processes can be told from those of a later one.
     state.save()?;
+    interrupt::check()?;
     for ((node, known), container) in topology.nodes.iter().zip(&mut state.nodes).zip(&containers) {
         limit(node, known, container);
+        interrupt::check()?;
     }
 
     let mut nodes = Vec::new();
@@ -141,7 +144,9 @@ fn build(state: &mut State) -> Result<()> {
         let socket = Socket::open_in(netns).map_err(Error::netlink(&node.name))?;
         nodes.push(Wired { node, netns, socket });
     }
+    interrupt::check()?;
     wire(&state.lab, &topology, &mut nodes)?;
+    interrupt::check()?;
     for wired in &nodes {
         sysctl::write(wired.node, wired.netns, Stage::AfterLinks)?;
     }
@@ -156,7 +161,11 @@ fn build(state: &mut State) -> Result<()> {
     }
     interrupt::check()?;
     pin::pin_all(state.nodes.iter().map(|known| known.namespace.as_str()).zip(&namespaces))?;
-    containers.into_iter().try_for_each(Container::release)?;
+    interrupt::check()?;
+    for container in containers {
+        container.release()?;
+        interrupt::crash_point();
+    }
     state.phase = Phase::Up;
     state.save()
 }

@@ -1,8 +1,25 @@
+#[cfg(debug_assertions)]
+use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
 
+#[cfg(debug_assertions)]
+use nix::{sys::signal::kill, unistd::Pid};
+
 use super::{Error, Result};
+
+/// A place between two steps at which a test may have the process killed, as by `kill -9`. Nothing in release builds.
+pub(super) fn crash_point() {
+    #[cfg(debug_assertions)]
+    {
+        static PASSED: AtomicUsize = AtomicUsize::new(0);
+        let at = std::env::var("NETOBS_TEST_CRASH_AT").ok().and_then(|at| at.parse().ok());
+        if at == Some(PASSED.fetch_add(1, Ordering::Relaxed) + 1) {
+            let _ = kill(Pid::this(), Signal::SIGKILL);
+        }
+    }
+}
 
 static ASKED: AtomicBool = AtomicBool::new(false);
 
@@ -27,5 +44,6 @@ pub(super) fn watch() -> Result<()> {
 
 /// Fails once an end has been asked for.
 pub(super) fn check() -> Result<()> {
+    crash_point();
     if ASKED.load(Ordering::Relaxed) { Err(Error::Interrupted) } else { Ok(()) }
 }

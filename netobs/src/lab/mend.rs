@@ -46,6 +46,7 @@ impl Work {
         let mut state = State { phase: Phase::Building, source, topology, nodes: old.nodes.clone(), ..old };
         // What is there and what will be: should this be cut short, `down` finds both.
         state.save()?;
+        interrupt::check()?;
         self.remove(&state, &kept, &gone)?;
 
         let topology = state.topology.clone();
@@ -55,6 +56,7 @@ impl Work {
             state.nodes.push(known.map_or_else(|| plan(&self.lab, node), Ok)?);
         }
         state.save()?;
+        interrupt::check()?;
         self.raise(&mut state, &topology)?;
         state.phase = Phase::Up;
         state.save()?;
@@ -118,6 +120,7 @@ impl Work {
             let socket = Socket::open_in(netns).map_err(Error::netlink(&node.name))?;
             nodes.push(Wired { node, netns, socket });
         }
+        interrupt::check()?;
         for (node, what) in rewire(&self.lab, topology, &mut nodes)? {
             self.tell(&node, [what]);
         }
@@ -137,8 +140,11 @@ impl Work {
             let differing = nat::mend(topology, wired.node, wired.netns)?;
             self.tell_unless_new(containers.get(index), wired.node, differing);
         }
+        interrupt::check()?;
         self.pin(state, &namespaces)?;
-        containers.into_iter().flatten().try_for_each(Container::release)
+        interrupt::check()?;
+        containers.into_iter().flatten().try_for_each(Container::release)?;
+        interrupt::check()
     }
 
     /// A node that has just been started differs in everything; that it is new says it all.

@@ -10,7 +10,7 @@ use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 
-use super::{Error, Result};
+use super::{Error, Result, interrupt};
 use crate::netns::{Netns, PINS, pin_path};
 
 /// Makes `/run/netns` the shared mount that `ip netns add` would make, so that a name removed in one mount namespace
@@ -46,6 +46,7 @@ pub(super) fn pin_all<'a>(pins: impl Iterator<Item = (&'a str, &'a Netns)>) -> R
             other => other.map_err(Error::io(what()))?,
         };
         let source = format!("/proc/self/fd/{}", netns.as_fd().as_raw_fd());
+        interrupt::crash_point();
         mount(Some(source.as_str()), &path, None::<&str>, MsFlags::MS_BIND, None::<&str>).map_err(Error::os(what()))?;
     }
     Ok(())

@@ -73,7 +73,7 @@ fn link_state<'a>(topology: &'a Topology, wired: &mut Wired<'_>) -> Result<LinkS
     let ipv6 = sysctl::has_ipv6(wired.netns)?;
     let mut local = BTreeMap::new();
     for device in topology.devices_of(wired.node).filter(|device| topology.has_carrier(wired.node, *device)) {
-        let ipv6 = ipv6 && expects_link_local(wired.node, device);
+        let ipv6 = ipv6 && expects_link_local(topology, wired.node, device);
         let device = device.name();
         let Some(link) = links.iter().find(|link| link.name == device) else {
             return Ok(Err(format!("{node} has no {device}")));
@@ -95,13 +95,13 @@ fn link_state<'a>(topology: &'a Topology, wired: &mut Wired<'_>) -> Result<LinkS
 }
 
 /// Whether the kernel gives a device a link-local address by itself.
-fn expects_link_local(node: &Node, device: Device<'_>) -> bool {
+fn expects_link_local(topology: &Topology, node: &Node, device: Device<'_>) -> bool {
     let set = |name: &str, key: &str| node.sysctls.get(&format!("net.ipv6.conf.{name}.{key}"));
     let off = |name: &str| set(name, "disable_ipv6").is_some_and(|value| value != "0");
     let none = |name: &str| set(name, "addr_gen_mode").is_some_and(|value| value == "1");
     let names = ["all", "default", device.name()];
     // net/ipv6/addrconf.c: a device whose MTU is below IPV6_MIN_MTU has no IPv6.
-    device.mtu().is_none_or(|mtu| mtu >= 1280) && !names.iter().any(|name| off(name) || none(name))
+    topology.mtu_of(node, device) >= 1280 && !names.iter().any(|name| off(name) || none(name))
 }
 
 /// Pings between nodes on the same segment, each pair in one direction: asking for a neighbour tells that one about us.

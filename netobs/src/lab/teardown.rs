@@ -8,7 +8,7 @@ use nix::sys::signal::Signal;
 use super::lock::Lock;
 use super::process::{Identity, Process};
 use super::state::{NodeState, Phase, State};
-use super::{Error, LabName, Result, cgroup, pin, strangers};
+use super::{Error, LabName, Result, cgroup, interrupt, pin, strangers};
 use crate::netns::{Netns, NetnsInode};
 
 /// How long a process inside may take to end after it was asked to.
@@ -41,7 +41,9 @@ pub fn down(lab: &LabName) -> Result<Removed> {
     }
     state.phase = Phase::Removing;
     state.save()?;
+    interrupt::crash_point();
     dismantle(&state)?;
+    interrupt::crash_point();
     State::forget(lab)?;
     Ok(Removed { existed: true, took: start.elapsed() })
 }
@@ -56,10 +58,12 @@ pub(super) fn dismantle(state: &State) -> Result<()> {
         failures.extend(end_processes(state, &held));
     }
     for (node, netns) in state.nodes.iter().zip(&held) {
+        interrupt::crash_point();
         // Held by us, so its inode cannot have passed to another namespace.
         let ours = |behind: &Netns| netns.as_ref().is_some_and(|netns| netns.inode() == behind.inode());
         failures.extend(pin::unpin(&node.namespace, ours).err());
     }
+    interrupt::crash_point();
     for group in state.nodes.iter().flat_map(|node| [&node.cgroup, &node.cpu_cgroup]).flatten() {
         failures.extend(cgroup::remove(group).err());
     }

@@ -104,5 +104,28 @@ fn draws_the_network() {
     assert!(lab(&["graph", "--format", "mermaid"]).good().stdout.starts_with("flowchart "));
     let json = lab(&["graph", "--format", "json"]).good().stdout;
     let topology: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert!(topology["devices"].is_null() || topology["devices"].is_array(), "{topology:#}");
     assert_eq!((&topology["type"], topology["nodes"].as_array().unwrap().len()), (&"topology".into(), 4));
+}
+
+#[test]
+fn draws_what_is_wrong() {
+    if !can_make_labs("draws_what_is_wrong", &["ip"]) {
+        return;
+    }
+    let own = Lab::up();
+    let graph = |format: &str| lab(&["graph", "--name", &own.name, "--format", format]).good().stdout;
+    for command in ["ip link set c1-h down", "ip link set c2-h mtu 1400", "ip addr add 10.40.0.77/24 dev br0"] {
+        own.exec("host", &command.split(' ').collect::<Vec<_>>()).good();
+    }
+    for format in ["text", "dot", "mermaid"] {
+        let picture = graph(format);
+        for part in ["c1-h DOWN", "c2-h mtu 1400", "10.40.0.77/24", "eth0 NO CARRIER 10.40.0.2/24"] {
+            assert!(picture.contains(part), "{part}\n{picture}");
+        }
+        assert_eq!(format != "text", picture.contains("red"), "{picture}");
+    }
+    let json: serde_json::Value = serde_json::from_str(&graph("json")).unwrap();
+    let port = json["devices"].as_array().unwrap().iter().find(|device| device["device"] == "c1-h").unwrap();
+    assert_eq!((&port["up"], &port["bridge"]), (&false.into(), &"br0".into()), "{port:#}");
 }

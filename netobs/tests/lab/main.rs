@@ -3,8 +3,11 @@
 
 mod commands;
 mod condition;
+mod container;
+mod crash;
 mod mending;
 mod network;
+mod random;
 mod removal;
 mod topologies;
 

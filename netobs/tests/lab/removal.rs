@@ -24,7 +24,7 @@ fn time_to_build(lab: &Lab) -> Duration {
 }
 
 /// What must be the same before and after: links, addresses, routes, rules and every setting of the network.
-fn machine() -> BTreeMap<String, String> {
+pub fn machine() -> BTreeMap<String, String> {
     let mut seen = BTreeMap::new();
     for arguments in [&["-j", "link"][..], &["-j", "addr"], &["-j", "route", "show", "table", "all"], &["-j", "rule"]] {
         seen.insert(format!("ip {}", arguments.join(" ")), without_clocks(&run("ip", arguments).stdout));

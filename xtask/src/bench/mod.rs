@@ -1,5 +1,6 @@
 //! `cargo xtask bench`: figures, never a pass or a failure.
 
+mod building;
 mod figures;
 mod flood;
 mod interrupt;
@@ -25,11 +26,14 @@ pub struct Arguments {
 enum Subject {
     /// What `netobs trace` costs a flood of small packets, beside bare and tcpdump, and how long it takes to come and go
     Trace(trace::Arguments),
+    /// How long a lab takes to come and go, beside a shell script that builds the same with ip
+    Lab(building::Arguments),
 }
 
 /// Measures and prints.
 pub fn run(project: &Project, arguments: &Arguments) -> Result<()> {
     match &arguments.subject {
         Subject::Trace(arguments) => trace::run(project, arguments),
+        Subject::Lab(arguments) => building::run(project, arguments),
     }
 }

@@ -1,8 +1,8 @@
-use super::super::topology::Topology;
-use super::{device, facts};
+use super::super::topology::{Device, Topology};
+use super::{Seen, facts};
 
 /// The topology for Graphviz: `netobs lab graph --format dot | dot -Tsvg`.
-pub fn dot(topology: &Topology) -> String {
+pub fn dot(topology: &Topology, seen: &Seen) -> String {
     let mut text = format!("graph {} {{\n", quoted(&topology.name));
     text += "  node [shape=box, fontname=\"sans-serif\"]; edge [fontname=\"sans-serif\"];\n";
     for node in &topology.nodes {
@@ -11,13 +11,15 @@ pub fn dot(topology: &Topology) -> String {
         text += &format!("  subgraph {} {{\n", quoted(&format!("cluster_{}", node.name)));
         text += &format!("    label={}; labeljust=l; fontname=\"sans-serif\";\n", quoted(&label.join("\n")));
         for bridge in &node.bridges {
-            let (id, shown) = (quoted(&id(&node.name, &bridge.name)), device(&bridge.name, &bridge.addresses));
-            text += &format!("    {id} [label={}, shape=box3d];\n", quoted(&shown));
+            let (id, device) = (quoted(&id(&node.name, &bridge.name)), Device::Bridge(bridge));
+            let colour = if seen.is_bad(node, device) { ", color=red" } else { "" };
+            text += &format!("    {id} [label={}, shape=box3d{colour}];\n", quoted(&seen.label(node, device)));
         }
-        for end in topology.ends_in(&node.name) {
-            let (own, shown) = (quoted(&id(&node.name, &end.device)), device(&end.device, &end.addresses));
-            text += &format!("    {own} [label={}];\n", quoted(&shown));
-            if let Some(bridge) = &end.bridge {
+        for device in topology.devices_of(node).filter(|device| !matches!(device, Device::Bridge(_))) {
+            let own = quoted(&id(&node.name, device.name()));
+            let colour = if seen.is_bad(node, device) { ", color=red" } else { "" };
+            text += &format!("    {own} [label={}{colour}];\n", quoted(&seen.label(node, device)));
+            if let Some(bridge) = device.bridge() {
                 text += &format!("    {own} -- {} [style=bold];\n", quoted(&id(&node.name, bridge)));
             }
         }
@@ -28,7 +30,15 @@ pub fn dot(topology: &Topology) -> String {
         let (one, other) = (id(&one.node, &one.device), id(&other.node, &other.device));
         text += &format!("  {} -- {} [label=\"veth\"];\n", quoted(&one), quoted(&other));
     }
+    for (one, other, id) in tunnels(topology) {
+        text += &format!("  {} -- {} [label=\"VXLAN {id}\", style=dashed];\n", quoted(&one), quoted(&other));
+    }
     text + "}\n"
+}
+
+/// The tunnels both of whose ends are in the topology.
+fn tunnels(topology: &Topology) -> Vec<(String, String, u32)> {
+    super::tunnels(topology).map(|((a, one), (b, other), vni)| (id(a, one), id(b, other), vni)).collect()
 }
 
 fn id(node: &str, device: &str) -> String {

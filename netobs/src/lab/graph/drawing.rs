@@ -1,8 +1,8 @@
 //! Boxes and cables, for topologies in which every cable has one end in the same node: what is plugged into its bridges
 //! is drawn above it, the rest below.
 
-use super::super::topology::{End, Node, Topology};
-use super::{WIDTH, device, facts};
+use super::super::topology::{Device, Node, Topology};
+use super::{Seen, WIDTH, facts};
 
 /// Space between boxes that stand side by side.
 const GAP: usize = 3;
@@ -12,12 +12,16 @@ const MARGIN: usize = 2;
 /// A node that hangs on the hub by one cable.
 struct Leaf<'a> {
     node: &'a Node,
-    hubs: &'a End,
+    /// The hub's end of the cable, as it is shown.
+    label: String,
     lines: Vec<String>,
 }
 
 /// The picture, or `None` if the topology has another shape or does not fit.
-pub(super) fn draw(topology: &Topology) -> Option<String> {
+pub(super) fn draw(topology: &Topology, seen: &Seen) -> Option<String> {
+    if topology.nodes.iter().any(|node| !node.vxlans.is_empty()) {
+        return None;
+    }
     let hub = topology.nodes.iter().max_by_key(|node| topology.ends_in(&node.name).count())?;
     let mut above = Vec::new();
     let mut below = Vec::new();
@@ -30,8 +34,8 @@ pub(super) fn draw(topology: &Topology) -> Option<String> {
         let node = topology.node(&own.node)?;
         let mut lines = vec![node.role.clone()];
         lines.extend(facts(node));
-        lines.push(device(&own.device, &own.addresses));
-        let leaf = Leaf { node, hubs, lines };
+        lines.push(seen.label(node, Device::End(own)));
+        let leaf = Leaf { node, label: seen.label(hub, Device::End(hubs)), lines };
         if hubs.bridge.is_some() { above.push(leaf) } else { below.push(leaf) }
     }
     if above.len() + below.len() + 1 != topology.nodes.len() {
@@ -42,7 +46,7 @@ pub(super) fn draw(topology: &Topology) -> Option<String> {
 
     let mut inside: Vec<String> = Vec::new();
     for bridge in &hub.bridges {
-        inside.push(format!("{} — a bridge", device(&bridge.name, &bridge.addresses)));
+        inside.push(format!("{} — a bridge", seen.label(hub, Device::Bridge(bridge))));
     }
     inside.push(hub.role.clone());
     inside.extend(facts(hub));
@@ -93,7 +97,7 @@ struct Columns {
 fn columns(leaves: &[Leaf<'_>]) -> Columns {
     let mut columns = Columns { starts: Vec::new(), widths: Vec::new(), centres: Vec::new(), width: 0 };
     for leaf in leaves {
-        let label = label(leaf.hubs).chars().count();
+        let label = leaf.label.chars().count();
         let text = leaf.lines.iter().map(|line| line.chars().count()).max().unwrap_or(0);
         let width = (text + 4).max(title(leaf.node).chars().count() + 3).max(label + 2);
         let start = if columns.width == 0 { 0 } else { columns.width + GAP };
@@ -107,10 +111,6 @@ fn columns(leaves: &[Leaf<'_>]) -> Columns {
 
 fn title(node: &Node) -> String {
     format!("─ {} ", node.name)
-}
-
-fn label(end: &End) -> String {
-    device(&end.device, &end.addresses)
 }
 
 /// Which edge of a box its cable leaves by.
@@ -168,7 +168,7 @@ fn cables(columns: &Columns) -> String {
 /// The names of the hub's ends, each centred on its cable.
 fn labels(leaves: &[Leaf<'_>], columns: &Columns) -> String {
     leaves.iter().zip(&columns.centres).fold(String::new(), |line, (leaf, centre)| {
-        let label = label(leaf.hubs);
+        let label = &leaf.label;
         // One less: the frame is the box's first column.
         let start = centre.saturating_sub(label.chars().count() / 2 + 1).max(line.chars().count() + 1);
         format!("{line:start$}{label}")
@@ -182,7 +182,7 @@ mod tests {
 
     #[test]
     fn draws_the_default_lab_within_a_terminal() {
-        let picture = draw(&default_topology()).unwrap();
+        let picture = draw(&default_topology(), &super::Seen::default()).unwrap();
         assert!(picture.lines().all(|line| line.chars().count() <= super::WIDTH), "{picture}");
         let column = |line: &str, wanted: char| line.chars().position(|found| found == wanted);
         let lines: Vec<&str> = picture.lines().collect();
@@ -200,6 +200,6 @@ mod tests {
         extra.ends[0].device = "eth1".to_owned();
         extra.ends[1].device = "eth1".to_owned();
         topology.links.push(extra);
-        assert_eq!(draw(&topology), None);
+        assert_eq!(draw(&topology, &super::Seen::default()), None);
     }
 }

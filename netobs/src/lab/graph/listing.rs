@@ -1,19 +1,24 @@
 //! A topology as a list: every shape fits.
 
-use super::super::topology::{End, Topology};
-use super::{device, facts};
+use super::super::topology::{Device, End, Topology};
+use super::{Seen, facts};
 
 /// Nodes with their devices, each with what it is connected to.
-pub(super) fn list(topology: &Topology) -> String {
+pub(super) fn list(topology: &Topology, seen: &Seen) -> String {
     let mut text = String::new();
     for node in &topology.nodes {
         text += &format!("{} — {}\n", node.name, node.role);
         for bridge in &node.bridges {
-            text += &format!("  {} — a bridge\n", device(&bridge.name, &bridge.addresses));
+            text += &format!("  {} — a bridge\n", seen.label(node, Device::Bridge(bridge)));
         }
         for (own, other) in topology.links.iter().flat_map(both_ways).filter(|(own, _)| own.node == node.name) {
             let port = own.bridge.as_ref().map(|bridge| format!(", a port of {bridge}")).unwrap_or_default();
-            text += &format!("  {}{port} ── {}/{}\n", device(&own.device, &own.addresses), other.node, other.device);
+            text += &format!("  {}{port} ── {}/{}\n", seen.label(node, Device::End(own)), other.node, other.device);
+        }
+        for vxlan in &node.vxlans {
+            let port = vxlan.bridge.as_ref().map(|bridge| format!(", a port of {bridge}")).unwrap_or_default();
+            let (label, id) = (seen.label(node, Device::Vxlan(vxlan)), vxlan.id);
+            text += &format!("  {label}{port} ══ VXLAN {id}, {} to {}\n", vxlan.local, vxlan.remote);
         }
         for fact in facts(node) {
             text += &format!("  {fact}\n");
@@ -34,7 +39,7 @@ mod tests {
 
     #[test]
     fn names_every_device_once_and_its_peer() {
-        let text = list(&default_topology());
+        let text = list(&default_topology(), &super::Seen::default());
         assert!(text.contains("  c1-h, a port of br0 ── c1/eth0\n"), "{text}");
         assert!(text.contains("  eth0 203.0.113.1/24 ── host/up0\n"), "{text}");
     }

@@ -1,8 +1,8 @@
-use super::super::topology::Topology;
-use super::{device, facts};
+use super::super::topology::{Device, Topology};
+use super::{Seen, facts};
 
 /// The topology for Mermaid, which code hosts draw inside Markdown.
-pub fn mermaid(topology: &Topology) -> String {
+pub fn mermaid(topology: &Topology, seen: &Seen) -> String {
     let mut text = "flowchart TB\n".to_owned();
     for node in &topology.nodes {
         text += &format!("  subgraph {}[\"{} — {}\"]\n", id(&node.name, ""), node.name, escaped(&node.role));
@@ -12,21 +12,27 @@ pub fn mermaid(topology: &Topology) -> String {
             text += &format!("    {}[\"{lines}\"]\n", id(&node.name, "facts"));
         }
         for bridge in &node.bridges {
-            let shown = escaped(&device(&bridge.name, &bridge.addresses));
+            let shown = escaped(&seen.label(node, Device::Bridge(bridge)));
             text += &format!("    {}[[\"{shown}\"]]\n", id(&node.name, &bridge.name));
         }
-        for end in topology.ends_in(&node.name) {
-            let own = id(&node.name, &end.device);
-            text += &format!("    {own}[\"{}\"]\n", escaped(&device(&end.device, &end.addresses)));
-            if let Some(bridge) = &end.bridge {
+        for device in topology.devices_of(node).filter(|device| !matches!(device, Device::Bridge(_))) {
+            let own = id(&node.name, device.name());
+            text += &format!("    {own}[\"{}\"]\n", escaped(&seen.label(node, device)));
+            if let Some(bridge) = device.bridge() {
                 text += &format!("    {own} === {}\n", id(&node.name, bridge));
             }
         }
         text += "  end\n";
+        let bad = topology.devices_of(node).filter(|device| seen.is_bad(node, *device));
+        text +=
+            &bad.map(|device| format!("  style {} stroke:red\n", id(&node.name, device.name()))).collect::<String>();
     }
     for link in &topology.links {
         let [one, other] = &link.ends;
         text += &format!("  {} -- veth --- {}\n", id(&one.node, &one.device), id(&other.node, &other.device));
+    }
+    for ((a, one), (b, other), vni) in super::tunnels(topology) {
+        text += &format!("  {} -. VXLAN {vni} .- {}\n", id(a, one), id(b, other));
     }
     text
 }

@@ -4,18 +4,20 @@ mod dot;
 mod drawing;
 mod listing;
 mod mermaid;
+mod seen;
 
-use super::topology::{Node, Prefix, Service, Topology};
+use super::topology::{Node, Service, Topology, Vxlan};
 
 pub use dot::dot;
 pub use mermaid::mermaid;
+pub use seen::{Observed, Seen};
 
 /// A terminal as narrow as this shows every picture whole.
 pub const WIDTH: usize = 100;
 
 /// The topology drawn with lines, if it has a shape that can be; else as a list.
-pub fn text(topology: &Topology) -> String {
-    drawing::draw(topology).unwrap_or_else(|| listing::list(topology))
+pub fn text(topology: &Topology, seen: &Seen) -> String {
+    drawing::draw(topology, seen).unwrap_or_else(|| listing::list(topology, seen))
 }
 
 /// What a node does beyond having links, a line each.
@@ -29,6 +31,12 @@ fn facts(node: &Node) -> Vec<String> {
     }
     if node.sysctls.get("net.ipv4.ip_forward").is_some_and(|value| value == "1") {
         facts.push("forwards IPv4".to_owned());
+    }
+    if let Some(percent) = node.cpu_percent {
+        facts.push(format!("CPU limit {percent} %"));
+    }
+    for snat in &node.snat {
+        facts.push(format!("hides {} behind {} on {}", snat.source, snat.to, snat.device));
     }
     for hidden in &node.masquerade {
         facts.push(format!("masquerades {} unless it leaves by {}", hidden.source, hidden.except));
@@ -46,7 +54,16 @@ fn facts(node: &Node) -> Vec<String> {
     facts
 }
 
-/// A device with its addresses.
-fn device(name: &str, addresses: &[Prefix]) -> String {
-    addresses.iter().fold(name.to_owned(), |text, address| format!("{text} {address}"))
+/// The tunnels both of whose ends are in the topology, each once: node and device of either end, and its number.
+fn tunnels(topology: &Topology) -> impl Iterator<Item = ((&str, &str), (&str, &str), u32)> {
+    let ends = || topology.nodes.iter().flat_map(|node| node.vxlans.iter().map(move |vxlan| (node, vxlan)));
+    ends().enumerate().flat_map(move |(index, (node, vxlan))| {
+        let meets = move |(_, other): &(&Node, &Vxlan)| {
+            (other.id, other.port, other.local, other.remote) == (vxlan.id, vxlan.port, vxlan.remote, vxlan.local)
+        };
+        let others = ends().skip(index + 1).filter(meets);
+        others.map(move |(far, other)| {
+            ((node.name.as_str(), vxlan.name.as_str()), (far.name.as_str(), other.name.as_str()), vxlan.id)
+        })
+    })
 }

@@ -110,13 +110,15 @@ impl Topology {
             {
                 findings.missing(place.at("bridge"), &node.name, format!("{} has no bridge `{bridge}`", node.name));
             }
-            if let Some(mtu) = device.mtu() {
-                if !(68..=65535).contains(&mtu) {
-                    findings.wrong(place.at("mtu"), format!("an MTU is between 68 and 65535, not {mtu}"));
-                } else if mtu < LEAST_IPV6_MTU && device.addresses().iter().any(|one| one.address.is_ipv6()) {
-                    let reason = format!("a device with an IPv6 address has an MTU of at least {LEAST_IPV6_MTU}");
-                    findings.wrong(place.at("mtu"), reason);
-                }
+            if let Some(mtu) = device.mtu().filter(|mtu| !(68..=65535).contains(mtu)) {
+                findings.wrong(place.at("mtu"), format!("an MTU is between 68 and 65535, not {mtu}"));
+            } else if device.addresses().iter().any(|one| one.address.is_ipv6())
+                && self.mtu_of(node, device) < LEAST_IPV6_MTU
+            {
+                let (least, mtu) = (LEAST_IPV6_MTU, self.mtu_of(node, device));
+                let reason =
+                    format!("with an IPv6 address {} has an MTU of at least {least}, not {mtu}", device.name());
+                findings.wrong(place.at("mtu"), reason);
             }
         }
     }

@@ -130,6 +130,15 @@ impl Topology {
         }
     }
 
+    /// The MTU that a device of a node has: its own, or of a bridge without one, that of its smallest port.
+    pub fn mtu_of(&self, node: &Node, device: Device<'_>) -> u32 {
+        const ETHERNET: u32 = 1500;
+        let Device::Bridge(bridge) = device else { return device.mtu().unwrap_or(ETHERNET) };
+        let ports = self.devices_of(node).filter(|port| port.bridge() == Some(bridge.name.as_str()));
+        let smallest = ports.map(|port| self.mtu_of(node, port)).min();
+        bridge.mtu.or(smallest).unwrap_or(ETHERNET)
+    }
+
     /// The address by which other nodes reach this one.
     pub fn first_ipv4(&self, node: &str) -> Option<Ipv4Addr> {
         self.addresses_of(self.node(node)?).find_map(|(_, prefix)| match prefix.address {
