@@ -13,7 +13,7 @@ use super::state::{NodeState, Phase, State, boot_id};
 use super::sysctl::{self, Stage};
 use super::topology::{Node, Topology};
 use super::wire::{Wired, wire};
-use super::{Error, LabName, Result, cgroup, interrupt, mend, nat, pin, ready, status, teardown};
+use super::{Error, LabName, Result, cgroup, interrupt, lend, mend, nat, pin, ready, status, teardown};
 use crate::netlink::Socket;
 use crate::netns::Netns;
 
@@ -62,10 +62,12 @@ pub fn up_from(lab: &LabName, topology: Topology, source: Option<PathBuf>) -> Re
         teardown::dismantle(&old)?;
         State::forget(lab)?;
     }
+    lend::check(&topology, &[])?;
     let nodes = topology.nodes.iter().map(|node| plan(lab, node)).collect::<Result<_>>()?;
     let built = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
     let phase = Phase::Building;
-    let mut state = State { lab: lab.clone(), phase, boot_id: boot_id()?, built, source, topology, nodes };
+    let mut state =
+        State { lab: lab.clone(), phase, boot_id: boot_id()?, built, source, loans: Vec::new(), topology, nodes };
     state.save()?;
     interrupt::crash_point();
     match build(&mut state) {
@@ -165,6 +167,9 @@ fn build(state: &mut State) -> Result<()> {
     for container in containers {
         container.release()?;
         interrupt::crash_point();
+    }
+    for (node, netns) in topology.nodes.iter().zip(&namespaces) {
+        lend::lend(state, &topology, node, netns)?;
     }
     state.phase = Phase::Up;
     state.save()

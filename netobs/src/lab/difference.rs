@@ -79,6 +79,7 @@ pub(super) fn is_kind(link: &Link, wanted: Device<'_>) -> bool {
         Device::Bridge(_) => "bridge",
         Device::End(_) => "veth",
         Device::Vxlan(_) => "vxlan",
+        Device::Lent(_) => return true,
     };
     let tunnel = match wanted {
         Device::Vxlan(vxlan) => link.vxlan.is_some_and(|found| {
@@ -87,7 +88,7 @@ pub(super) fn is_kind(link: &Link, wanted: Device<'_>) -> bool {
                 && found.remote == Some(vxlan.remote)
                 && found.port == Some(vxlan.port)
         }),
-        Device::Bridge(_) | Device::End(_) => true,
+        Device::Bridge(_) | Device::End(_) | Device::Lent(_) => true,
     };
     link.kind.as_deref() == Some(kind) && tunnel
 }
@@ -121,7 +122,8 @@ impl Found {
         if !is_kind(link, wanted) {
             return differs(format!("{name} is another kind of device"), None);
         }
-        if link.ifalias.as_deref() != Some(mark) {
+        let lent = matches!(wanted, Device::Lent(_));
+        if link.ifalias.as_deref() != Some(mark) && !lent {
             return differs(format!("{name} is not the lab's own"), None);
         }
         let master = wanted.bridge().and_then(|bridge| self.link(bridge)).map(|bridge| bridge.ifindex);
@@ -134,6 +136,7 @@ impl Found {
         let mtu = match wanted {
             // That of the smallest port.
             Device::Bridge(bridge) => bridge.mtu,
+            Device::Lent(_) => None,
             Device::End(_) | Device::Vxlan(_) => Some(wanted.mtu().unwrap_or(ETHERNET)),
         };
         if let Some(mtu) = mtu.filter(|mtu| *mtu != link.mtu) {
@@ -141,6 +144,7 @@ impl Found {
         }
         if let (Some(mac), Some(found)) = (mac_for(wanted.addresses()), link.mac)
             && mac != found
+            && !lent
         {
             let change = LinkChange { mac: Some(mac), ..none };
             differs(format!("{name} has the link-layer address {found}, not {mac}"), Some(change));
@@ -245,7 +249,8 @@ pub(super) fn mend(mark: &str, topology: &Topology, node: &Node, socket: &mut So
         refused = answers.into_iter().find_map(std::result::Result::err);
     }
     match refused {
-        Some(source) => Err(Error::netlink(&node.name)(source)),
-        None => Ok(told),
+        // A route may wait for a device that is lent only when all else is done; if it is missing then, `status` tells.
+        Some(source) if node.lent.is_empty() => Err(Error::netlink(&node.name)(source)),
+        Some(_) | None => Ok(told),
     }
 }

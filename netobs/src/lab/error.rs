@@ -56,6 +56,17 @@ pub enum Error {
         /// The device.
         device: String,
     },
+    /// A device that a node is to have is not there to be lent.
+    #[error("this machine has no device `{0}` that can be lent: it is not there, is `lo`, or is a port of a bridge")]
+    NothingToLend(String),
+    /// A lent device can only be given back by somebody in the namespace it came from.
+    #[error("device `{device}` was lent by network namespace {from}; run `netobs lab down` there")]
+    Elsewhere {
+        /// The device.
+        device: String,
+        /// The namespace it came from.
+        from: crate::netns::NetnsInode,
+    },
     /// Ctrl-C, or a request to end, while a lab was mended.
     #[error("interrupted halfway")]
     Stopped,

@@ -65,7 +65,16 @@ mod tests {
             cookie: None,
         });
         let nodes = nodes.collect();
-        State { lab, phase: Phase::Up, boot_id: String::new(), built: 0, source: None, topology, nodes }
+        State {
+            lab,
+            phase: Phase::Up,
+            boot_id: String::new(),
+            built: 0,
+            source: None,
+            loans: Vec::new(),
+            topology,
+            nodes,
+        }
     }
 
     #[test]

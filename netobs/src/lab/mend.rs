@@ -5,11 +5,12 @@ use std::path::PathBuf;
 use super::build::{limit, plan, start};
 use super::container::Container;
 use super::etc::Etc;
+use super::lend::Loan;
 use super::state::{NodeState, Phase, State};
 use super::sysctl::{self, Stage};
 use super::topology::{Node, Topology};
 use super::wire::{Wired, mark, rewire};
-use super::{Error, Result, cgroup, difference, interrupt, nat, pin, ready, status, teardown};
+use super::{Error, Result, cgroup, difference, interrupt, lend, nat, pin, ready, status, teardown};
 use crate::netlink::Socket;
 use crate::netlink::change::delete_link;
 use crate::netns::Netns;
@@ -39,14 +40,23 @@ impl Work {
     }
 
     fn run(&mut self, old: State, topology: Topology, source: Option<PathBuf>) -> Result<State> {
+        lend::check(&topology, &old.loans)?;
         let (kept, gone): (Vec<_>, Vec<_>) = old.nodes.iter().cloned().partition(|known| {
             let before = old.topology.node(&known.node);
             topology.node(&known.node).zip(before).is_some_and(|(after, before)| can_stay(known, before, after))
         });
+        // What is lent otherwise from now on goes back first.
+        let back = |loan: &&Loan| !topology.node(&loan.node).is_some_and(|node| loan.is_wanted(node));
+        let back: Vec<Loan> = old.loans.iter().filter(back).cloned().collect();
         let mut state = State { phase: Phase::Building, source, topology, nodes: old.nodes.clone(), ..old };
         // What is there and what will be: should this be cut short, `down` finds both.
         state.save()?;
         interrupt::check()?;
+        let held: Vec<_> = old_nodes(&state).collect();
+        if let Some(failure) = lend::give_back(&back, held.iter().map(|(name, netns)| (name.as_str(), netns))).pop() {
+            return Err(failure);
+        }
+        state.loans.retain(|loan| !back.contains(loan));
         self.remove(&state, &kept, &gone)?;
 
         let topology = state.topology.clone();
@@ -144,7 +154,11 @@ impl Work {
         self.pin(state, &namespaces)?;
         interrupt::check()?;
         containers.into_iter().flatten().try_for_each(Container::release)?;
-        interrupt::check()
+        interrupt::check()?;
+        for (node, netns) in topology.nodes.iter().zip(&namespaces) {
+            lend::lend(state, topology, node, netns)?;
+        }
+        Ok(())
     }
 
     /// A node that has just been started differs in everything; that it is new says it all.
@@ -185,6 +199,11 @@ impl Work {
         }
         pin::pin_all(missing.iter().map(|(known, netns)| (known.namespace.as_str(), *netns)))
     }
+}
+
+/// The nodes that exist, whether they are to stay or not.
+fn old_nodes(state: &State) -> impl Iterator<Item = (String, Netns)> {
+    state.nodes.iter().filter_map(|known| Some((known.node.clone(), teardown::hold(known)?)))
 }
 
 /// Whether a node can stay as it is: it runs, and what is decided when its PID 1 starts has not changed.

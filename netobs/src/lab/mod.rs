@@ -20,6 +20,7 @@ mod exec;
 mod find;
 mod http;
 mod interrupt;
+mod lend;
 mod lock;
 mod mend;
 mod name;
@@ -40,12 +41,13 @@ pub use build::{Built, up, up_from};
 pub use error::{Error, Result};
 pub use exec::exec;
 pub use find::{NodeHandle, find_node};
+pub use lend::Loan;
 pub use name::LabName;
 pub use state::{NodeState, Phase, State};
 pub use status::{Health, LabStatus, NodeStatus, status};
 pub use teardown::{Removed, down};
 pub use topology::{
-    Bridge, Builtin, Device, End, Experiment, Link, Masquerade, Mistake, Mistakes, Node, NotAPrefix, Place, Prefix,
-    Protocol, Published, Route, Service, Snat, Step, Topology, Vxlan, default_topology, find as find_topology,
+    Bridge, Builtin, Device, End, Experiment, Lent, Link, Masquerade, Mistake, Mistakes, Node, NotAPrefix, Place,
+    Prefix, Protocol, Published, Route, Service, Snat, Step, Topology, Vxlan, default_topology, find as find_topology,
     parse as parse_topology, schema as topology_schema,
 };

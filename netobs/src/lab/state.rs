@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::cgroup::Limit;
+use super::lend::Loan;
 use super::process::Identity;
 use super::{Error, LabName, Node, Result, Topology};
 use crate::netns::{NetnsCookie, NetnsInode};
@@ -40,6 +41,9 @@ pub struct State {
     /// The file that its topology was read from, if it was one.
     #[serde(default)]
     pub source: Option<PathBuf>,
+    /// The machine's own devices that its nodes have.
+    #[serde(default)]
+    pub loans: Vec<Loan>,
     /// What it consists of.
     pub topology: Topology,
     /// What stands for each node of the topology, in its order.

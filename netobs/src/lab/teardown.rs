@@ -8,7 +8,7 @@ use nix::sys::signal::Signal;
 use super::lock::Lock;
 use super::process::{Identity, Process};
 use super::state::{NodeState, Phase, State};
-use super::{Error, LabName, Result, cgroup, interrupt, pin, strangers};
+use super::{Error, LabName, Result, cgroup, interrupt, lend, pin, strangers};
 use crate::netns::{Netns, NetnsInode};
 
 /// How long a process inside may take to end after it was asked to.
@@ -55,6 +55,14 @@ pub(super) fn dismantle(state: &State) -> Result<()> {
     let held: Vec<Option<Netns>> = state.nodes.iter().map(|node| hold(node).filter(|_| alive)).collect();
     let mut failures = Vec::new();
     if alive {
+        // First, while their namespaces live for certain.
+        let known =
+            state.nodes.iter().zip(&held).filter_map(|(node, netns)| Some((node.node.as_str(), netns.as_ref()?)));
+        failures.extend(lend::give_back(&state.loans, known));
+        if !failures.is_empty() {
+            // Ending the nodes now would take the device along.
+            return Err(Error::Several(failures));
+        }
         failures.extend(end_processes(state, &held));
     }
     for (node, netns) in state.nodes.iter().zip(&held) {

@@ -100,6 +100,8 @@ pub(super) fn rewire(lab: &LabName, topology: &Topology, nodes: &mut [Wired<'_>]
             let ours = link.ifalias.as_deref() == Some(&mark);
             let wanted = topology.devices_of(node).find(|wanted| wanted.name() == link.name);
             let right = match wanted {
+                // Not made by us, so not marked either.
+                Some(Device::Lent(_)) => true,
                 Some(_) if !ours => return Err(Error::InTheWay { node: node.name.clone(), device: link.name.clone() }),
                 None if !ours => true,
                 Some(wanted) => is_kind(link, wanted) && is_plugged_in(topology, &found, wired, link)?,
@@ -118,7 +120,8 @@ pub(super) fn rewire(lab: &LabName, topology: &Topology, nodes: &mut [Wired<'_>]
         make_links(topology, &numbers, nodes, index)?;
     }
     for wired in nodes {
-        let names = topology.devices_of(wired.node).map(Device::name);
+        let own = topology.devices_of(wired.node).filter(|device| !matches!(device, Device::Lent(_)));
+        let names = own.map(Device::name);
         let made: Vec<&str> = names.filter(|name| !numbers.exists(&wired.node.name, name)).collect();
         let own = LinkChange { ifalias: Some(&mark), ..LinkChange::default() };
         let number = |name| numbers.of(&wired.node.name, name).unwrap_or_default();
@@ -191,14 +194,15 @@ fn make_links(topology: &Topology, numbers: &Numbers<'_>, nodes: &mut [Wired<'_>
 fn configuration(topology: &Topology, numbers: &Numbers<'_>, node: &Node, mark: &str) -> Vec<Request> {
     let number = |device: &str| numbers.of(&node.name, device).unwrap_or_default();
     let mut requests = Vec::new();
-    for (device, Prefix { address, length }) in topology.addresses_of(node) {
+    let lent = |name: &str| node.lent.iter().any(|lent| lent.name() == name);
+    for (device, Prefix { address, length }) in topology.addresses_of(node).filter(|(name, _)| !lent(name)) {
         requests.push(add_address(number(device), device, address, length));
     }
     if !node.loopback_down {
         let up = LinkChange { up: Some(true), ..LinkChange::default() };
         requests.push(set_link(Ifindex::LOOPBACK, "lo", up));
     }
-    for device in topology.devices_of(node) {
+    for device in topology.devices_of(node).filter(|device| !lent(device.name())) {
         let change = LinkChange {
             up: (!device.is_down()).then_some(true),
             master: device.bridge().map(|bridge| Some(number(bridge))),
@@ -207,7 +211,13 @@ fn configuration(topology: &Topology, numbers: &Numbers<'_>, node: &Node, mark: 
         };
         requests.push(set_link(number(device.name()), device.name(), change));
     }
-    for route in in_order(&node.routes) {
+    for bridge in &node.bridges {
+        // A port changes the MTU of a bridge that was not given one after it was made (`br_mtu_auto_adjust`).
+        let mtu = LinkChange { mtu: bridge.mtu, ..LinkChange::default() };
+        requests.extend(bridge.mtu.map(|_| set_link(number(&bridge.name), &bridge.name, mtu)));
+    }
+    // With a lent device, routes wait until it is there.
+    for route in in_order(&node.routes).filter(|_| node.lent.is_empty()) {
         let to = route.to.map(|to| (to.address, to.length));
         requests.push(add_route(to, route.via, route.device.as_deref().map(|device| (number(device), device))));
     }

@@ -5,6 +5,7 @@ mod commands;
 mod condition;
 mod container;
 mod crash;
+mod lending;
 mod mending;
 mod network;
 mod random;

@@ -205,7 +205,7 @@ fn builds_and_removes_any_topology() {
         let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
         assert!(!mounts.contains(&format!("/{}-", own.name)), "NETOBS_SEED={seed}: {mounts}");
         built += 1;
-        if start.elapsed() > 4 * LONG && built >= 10 {
+        if start.elapsed() > 3 * LONG && built >= 10 {
             break;
         }
     }

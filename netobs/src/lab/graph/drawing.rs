@@ -19,7 +19,7 @@ struct Leaf<'a> {
 
 /// The picture, or `None` if the topology has another shape or does not fit.
 pub(super) fn draw(topology: &Topology, seen: &Seen) -> Option<String> {
-    if topology.nodes.iter().any(|node| !node.vxlans.is_empty()) {
+    if topology.nodes.iter().any(|node| !node.vxlans.is_empty() || !node.lent.is_empty()) {
         return None;
     }
     let hub = topology.nodes.iter().max_by_key(|node| topology.ends_in(&node.name).count())?;

@@ -20,6 +20,9 @@ pub(super) fn list(topology: &Topology, seen: &Seen) -> String {
             let (label, id) = (seen.label(node, Device::Vxlan(vxlan)), vxlan.id);
             text += &format!("  {label}{port} ══ VXLAN {id}, {} to {}\n", vxlan.local, vxlan.remote);
         }
+        for lent in &node.lent {
+            text += &format!("  {} ── the machine's own {}\n", seen.label(node, Device::Lent(lent)), lent.device);
+        }
         for fact in facts(node) {
             text += &format!("  {fact}\n");
         }

@@ -90,7 +90,10 @@ impl Topology {
         let list = place.at("vxlans");
         let vxlans = node.vxlans.iter().enumerate();
         let vxlans = vxlans.map(move |(index, vxlan)| (list.at(index), Device::Vxlan(vxlan)));
-        bridges.chain(own.map(|(place, end)| (place, Device::End(end)))).chain(vxlans)
+        let list = place.at("lent");
+        let lent = node.lent.iter().enumerate();
+        let lent = lent.map(move |(index, lent)| (list.at(index), Device::Lent(lent)));
+        bridges.chain(own.map(|(place, end)| (place, Device::End(end)))).chain(vxlans).chain(lent)
     }
 
     fn check_devices(&self, findings: &mut Findings, place: &Place, node: &Node) {

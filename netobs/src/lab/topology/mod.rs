@@ -24,7 +24,7 @@ use serde::{Deserialize, Serialize};
 pub use builtin::{Builtin, default_topology};
 pub use file::{Mistakes, find, parse};
 pub use mistake::{Mistake, Place, Step};
-pub use node::{Bridge, Masquerade, Node, Protocol, Published, Route, Service, Snat, Vxlan};
+pub use node::{Bridge, Lent, Masquerade, Node, Protocol, Published, Route, Service, Snat, Vxlan};
 pub use prefix::{NotAPrefix, Prefix};
 pub use schema::schema;
 pub(super) use segment::{Station, segments};
@@ -100,10 +100,16 @@ impl Topology {
         self.links.iter().flat_map(|link| &link.ends).filter(move |end| end.node == node)
     }
 
-    /// The devices of a node but `lo`: its bridges first, then the ends of its cables, then those of tunnels.
+    /// The devices of a node but `lo`: its bridges first, then the ends of its cables, then those of tunnels, then
+    /// those that are lent.
     pub fn devices_of<'a>(&'a self, node: &'a Node) -> impl Iterator<Item = Device<'a>> {
         let cables = self.ends_in(&node.name).map(Device::End);
-        node.bridges.iter().map(Device::Bridge).chain(cables).chain(node.vxlans.iter().map(Device::Vxlan))
+        node.bridges
+            .iter()
+            .map(Device::Bridge)
+            .chain(cables)
+            .chain(node.vxlans.iter().map(Device::Vxlan))
+            .chain(node.lent.iter().map(Device::Lent))
     }
 
     /// Every address of a node with the device it is on: bridges first, then cables, then tunnels, then `lo`.
@@ -127,6 +133,8 @@ impl Topology {
                 !bridge.down && self.devices_of(node).filter(port).any(|port| self.has_carrier(node, port))
             }
             Device::Vxlan(vxlan) => !vxlan.down,
+            // That is up to what is at its other end.
+            Device::Lent(_) => false,
         }
     }
 
@@ -157,6 +165,8 @@ pub enum Device<'a> {
     End(&'a End),
     /// An end of a tunnel.
     Vxlan(&'a Vxlan),
+    /// A device of the machine's own.
+    Lent(&'a Lent),
 }
 
 impl<'a> Device<'a> {
@@ -166,6 +176,7 @@ impl<'a> Device<'a> {
             Self::Bridge(bridge) => &bridge.name,
             Self::End(end) => &end.device,
             Self::Vxlan(vxlan) => &vxlan.name,
+            Self::Lent(lent) => lent.name(),
         }
     }
 
@@ -175,6 +186,7 @@ impl<'a> Device<'a> {
             Self::Bridge(bridge) => &bridge.addresses,
             Self::End(end) => &end.addresses,
             Self::Vxlan(vxlan) => &vxlan.addresses,
+            Self::Lent(lent) => &lent.addresses,
         }
     }
 
@@ -184,6 +196,7 @@ impl<'a> Device<'a> {
             Self::Bridge(bridge) => bridge.mtu,
             Self::End(end) => end.mtu,
             Self::Vxlan(vxlan) => Some(vxlan.mtu()),
+            Self::Lent(_) => None,
         }
     }
 
@@ -193,6 +206,7 @@ impl<'a> Device<'a> {
             Self::Bridge(_) => None,
             Self::End(end) => end.bridge.as_deref(),
             Self::Vxlan(vxlan) => vxlan.bridge.as_deref(),
+            Self::Lent(lent) => lent.bridge.as_deref(),
         }
     }
 
@@ -202,6 +216,7 @@ impl<'a> Device<'a> {
             Self::Bridge(bridge) => bridge.down,
             Self::End(end) => end.down,
             Self::Vxlan(vxlan) => vxlan.down,
+            Self::Lent(_) => false,
         }
     }
 }

@@ -37,6 +37,8 @@ pub struct Node {
     pub sysctls: BTreeMap<String, String>,
     /// Its ends of VXLAN tunnels.
     pub vxlans: Vec<Vxlan>,
+    /// Devices of the machine's own that it has while the lab is up.
+    pub lent: Vec<Lent>,
     /// Sources rewritten to the address of the link that a packet leaves by.
     pub masquerade: Vec<Masquerade>,
     /// Sources rewritten to an address that is given.
@@ -107,6 +109,28 @@ pub struct Snat {
     /// The address that others see.
     #[schemars(with = "prefix::Address")]
     pub to: IpAddr,
+}
+
+/// A device of the machine's own, moved into a node while the lab is up. `lab down` gives it back as it was.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Lent {
+    /// Its name on the machine.
+    pub device: String,
+    /// Its name in the node; the same unless said.
+    pub name: Option<String>,
+    /// The bridge of the node it is a port of.
+    pub bridge: Option<String>,
+    /// Its addresses in the node.
+    #[serde(default)]
+    pub addresses: Vec<Prefix>,
+}
+
+impl Lent {
+    /// Its name in the node.
+    pub fn name(&self) -> &str {
+        self.name.as_deref().unwrap_or(&self.device)
+    }
 }
 
 /// The end of a tunnel: Ethernet frames carried to another host in UDP packets.
