@@ -56,9 +56,11 @@ pub struct Event {
     /// The packet this one was made from, or 0.
     pub parent: u64,
     /// Where the kernel freed the packet: the return address the free was called from, or 0. At a netfilter hook: index
-    /// of the device the packet is to leave by, or 0.
+    /// of the device the packet is to leave by, or 0. Where an ICMP error is sent: its type and code, see
+    /// [`icmp`](crate::icmp).
     pub location: u64,
-    /// `enum skb_drop_reason` at [`Hook::KfreeSkb`](crate::Hook::KfreeSkb).
+    /// `enum skb_drop_reason` at [`Hook::KfreeSkb`](crate::Hook::KfreeSkb). Where an ICMP error is sent: its second word
+    /// in host order, such as an MTU, or 0.
     pub reason: u32,
     /// Inode number of the network namespace, or 0 if the packet has neither device nor socket.
     pub netns: u32,
@@ -90,6 +92,6 @@ pub struct Event {
     pub device: [u64; 2],
     /// Valid with [`flags::CONNTRACK`].
     pub conntrack: Conntrack,
-    /// The first bytes of the packet.
+    /// The first bytes of the packet; at a routing lookup a [`Lookup`](crate::Lookup) instead.
     pub header: [u64; HEADER_BYTES / 8],
 }

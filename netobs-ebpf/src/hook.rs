@@ -34,13 +34,21 @@ pub enum Hook {
     NfOutput,
     /// `NF_INET_POST_ROUTING`: about to leave by a device.
     NfPostrouting,
+    /// `fib_table_lookup`: an IPv4 routing table was asked for the packet's own way, or for the way back to its sender.
+    FibTableLookup,
+    /// `fib6_table_lookup`: the same in IPv6.
+    Fib6TableLookup,
+    /// `__icmp_send`: the kernel answered the packet with an ICMP error.
+    IcmpSend,
+    /// `icmp6_send`: the same in ICMPv6.
+    Icmp6Send,
     /// One of the kernel functions a packet passes: [`Event::site`](crate::Event::site) says which.
     Function,
 }
 
 impl Hook {
     /// Every hook, in the order of their numbers.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 20] = [
         Self::NetDevQueue,
         Self::NetDevStartXmit,
         Self::NetifRx,
@@ -56,6 +64,10 @@ impl Hook {
         Self::NfForward,
         Self::NfOutput,
         Self::NfPostrouting,
+        Self::FibTableLookup,
+        Self::Fib6TableLookup,
+        Self::IcmpSend,
+        Self::Icmp6Send,
         Self::Function,
     ];
 
@@ -81,6 +93,12 @@ impl Hook {
     /// The hook with this number, if there is one.
     pub fn from_number(number: u8) -> Option<Self> {
         Self::ALL.get(usize::from(number)).copied()
+    }
+
+    /// Whether the packet is asked about, or worked on, by a function called from one of the places it passes.
+    #[inline(always)]
+    pub const fn is_call(self) -> bool {
+        matches!(self, Self::Function | Self::FibTableLookup | Self::Fib6TableLookup | Self::IcmpSend | Self::Icmp6Send)
     }
 
     /// Whether the packet is on its way out of a device here.
@@ -116,6 +134,10 @@ impl Hook {
                 | Self::NfInput
                 | Self::NfForward
                 | Self::NfPostrouting
+                | Self::FibTableLookup
+                | Self::Fib6TableLookup
+                | Self::IcmpSend
+                | Self::Icmp6Send
                 | Self::Function
         )
     }

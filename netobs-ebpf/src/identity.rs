@@ -93,6 +93,24 @@ pub unsafe fn is_shared<A: Access>(skb: *const u8, head: u64) -> bool {
     }
 }
 
+/// Whether the skb at this address may be a packet that is followed.
+#[inline(always)]
+pub fn may_be_followed(skb: u64) -> bool {
+    find(skb).is_some()
+}
+
+/// The packet with this skb, if it is followed; 0 if not, or if the skb has become another packet since.
+///
+/// # Safety
+/// `extent` is the extent of the skb.
+#[inline(always)]
+pub unsafe fn of_followed(skb: u64, extent: &Extent) -> u64 {
+    let Some(entry) = find(skb) else { return 0 };
+    // SAFETY: as the caller vouches; a map value stays readable while the program runs.
+    let (entry, fingerprint) = unsafe { (&*entry, Fingerprint::of(extent)) };
+    if entry.fingerprint.is_same_packet(fingerprint) { entry.packet } else { 0 }
+}
+
 /// What a sighting is, once the maps were asked.
 pub enum Identity {
     /// A packet that is followed already.

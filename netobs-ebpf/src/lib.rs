@@ -8,7 +8,9 @@ mod counter;
 mod drops;
 mod event;
 mod hook;
+pub mod icmp;
 mod layout;
+mod lookup;
 
 pub use condition::Conditions;
 pub use counter::{Counter, Counters, SITES, SLOTS, slot};
@@ -16,6 +18,7 @@ pub use drops::{DROP_ROWS, DropCounts, DropKey, DropSettings, DropState};
 pub use event::{Conntrack, Event, flags};
 pub use hook::Hook;
 pub use layout::{Bits, Layout, MISSING};
+pub use lookup::Lookup;
 
 /// Bytes of packet that the filter sees and an event carries: room for Ethernet, IPv6 with an extension header, TCP
 /// with options, or a VXLAN outer and inner header.

@@ -7,11 +7,13 @@
 mod access;
 mod atomic;
 mod counters;
+mod current;
 mod drop_counter;
 mod filter;
 mod fingerprint;
 mod follow;
 mod identity;
+mod note;
 mod observe;
 mod packet;
 mod programs;

@@ -11,6 +11,7 @@ use netobs_ebpf::{Conditions, Counter, Hook, flags, slot};
 
 use crate::access::{Access, constant, offset};
 use crate::counters::count;
+use crate::current;
 use crate::filter::{filter_l2, filter_l3};
 use crate::fingerprint::Fingerprint;
 use crate::identity::{self, Entry, Identity};
@@ -51,6 +52,9 @@ pub unsafe fn observe<A: Access>(spot: Spot, skb: *const u8) {
     let slot = slot(hook, site);
     if !hook.may_be_first() && !seen::is_anything_followed() {
         return;
+    }
+    if !hook.is_free() {
+        current::set(skb as u64);
     }
     // SAFETY: the offsets are those of the structs the pointers are to.
     let (extent, device, socket) = unsafe {

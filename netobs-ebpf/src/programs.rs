@@ -1,7 +1,9 @@
 //! The programs. Above each stands the kernel prototype it rests on; all were checked on 6.1, 6.12 and 6.18.
 
 mod drops;
+mod icmp;
 mod netfilter;
+mod route;
 mod tc;
 
 use aya_ebpf::macros::btf_tracepoint;

@@ -23,10 +23,10 @@ const RING_BUSY: u64 = RING_BYTES as u64 / 2;
 const ON_THE_WAY: u64 = 10_000_000;
 
 #[map]
-static EVENTS: RingBuf = RingBuf::with_byte_size(RING_BYTES, 0);
+pub static EVENTS: RingBuf = RingBuf::with_byte_size(RING_BYTES, 0);
 
 /// `BPF_RB_NO_WAKEUP`: the reader polls; an interrupt per packet costs more than the rest of the program.
-const NO_WAKEUP: u64 = 1;
+pub const NO_WAKEUP: u64 = 1;
 /// `BPF_RB_AVAIL_DATA`
 const AVAILABLE: u64 = 0;
 /// `NFCT_INFOMASK`

@@ -1,13 +1,17 @@
 //! What the kernel recorded, as typed values.
 
+mod answer;
 mod conntrack;
 mod header;
 mod ids;
+mod lookup;
 mod nested;
 mod record;
 
+pub use answer::Answer;
 pub use conntrack::{Conntrack, ConntrackLayout, Direction, State};
 pub use header::{Detail, Headers, Proto, TcpSegment, Tuple};
 pub use ids::{DeviceName, DropReason, PacketId};
+pub use lookup::{Lookup, RouteKind};
 pub use nested::{Nested, Wrapper};
 pub use record::{Captured, Event, Origin, decode};

@@ -2,9 +2,11 @@
 
 use netobs_ebpf::{HEADER_BYTES, Hook, flags};
 
+use super::answer::Answer;
 use super::conntrack::{Conntrack, ConntrackLayout};
 use super::header::Headers;
 use super::ids::{DeviceName, DropReason, PacketId};
+use super::lookup::Lookup;
 use super::nested::Nested;
 use crate::netlink::Ifindex;
 use crate::netns::NetnsInode;
@@ -64,6 +66,10 @@ pub struct Event {
     pub nested: Option<Box<Nested>>,
     /// The packet's own bytes, at `kfree_skb`.
     pub captured: Option<Box<Captured>>,
+    /// At a routing lookup: what the table answered. `headers` and `length` are then empty.
+    pub lookup: Option<Box<Lookup>>,
+    /// Where the kernel answers it with an ICMP error: which.
+    pub answer: Option<Answer>,
     /// The conntrack entry it carries.
     pub conntrack: Option<Conntrack>,
     /// Why the kernel dropped it, at `kfree_skb`.
@@ -115,9 +121,15 @@ pub fn decode(bytes: &[u8], layout: Option<&ConntrackLayout>) -> Option<Event> {
         nested: nested.map(Box::new),
         captured: (hook == Hook::KfreeSkb)
             .then(|| Box::new(Captured { bytes: header.into(), ethernet, ether_type: record.protocol })),
+        lookup: matches!(hook, Hook::FibTableLookup | Hook::Fib6TableLookup).then(|| {
+            // SAFETY: the words are more than it is long, and every bit pattern is a value of this struct of integers.
+            let lookup = unsafe { record.header.as_ptr().cast::<netobs_ebpf::Lookup>().read_unaligned() };
+            Box::new(Lookup::decode(&lookup))
+        }),
+        answer: Answer::decode(&record, hook),
         conntrack: layout.filter(|_| has(flags::CONNTRACK)).map(|l| Conntrack::decode(&record.conntrack, l)),
         reason: (hook == Hook::KfreeSkb).then_some(DropReason(record.reason)),
-        location: (record.location != 0 && !hook.is_netfilter()).then_some(record.location),
+        location: (record.location != 0 && hook.is_free()).then_some(record.location),
         is_copy: has(flags::COPY),
         mark: record.mark,
         family: (record.family != 0).then_some(record.family),

@@ -2,6 +2,7 @@
 
 mod nat;
 mod outcome;
+mod route;
 mod tracker;
 
 use std::sync::Arc;
@@ -12,7 +13,7 @@ pub use nat::{Rewrite, RewriteKind};
 pub use outcome::{Ending, Outcome, judge};
 pub use tracker::Tracker;
 
-use crate::event::{Captured, Conntrack, DeviceName, DropReason, Headers, Nested, Origin, PacketId};
+use crate::event::{Answer, Captured, Conntrack, DeviceName, DropReason, Headers, Lookup, Nested, Origin, PacketId};
 use crate::netlink::Ifindex;
 use crate::netns::NetnsInode;
 
@@ -27,6 +28,8 @@ pub struct Hop {
     pub site: u8,
     /// What netfilter did with it, at one of its hooks.
     pub passage: Option<Box<Passage>>,
+    /// Where it was routed to, if that is what happened here.
+    pub lookup: Option<Box<Lookup>>,
     /// Namespace of the device.
     pub netns: Option<NetnsInode>,
     /// The device's index there.
@@ -104,6 +107,8 @@ pub struct Journey {
     pub hops: Vec<Hop>,
     /// What NAT made of it, in order.
     pub rewrites: Vec<Rewrite>,
+    /// The ICMP error it was answered with last, and where.
+    pub answered: Option<(Answer, Option<NetnsInode>)>,
     /// How many copies of it are packets of their own.
     pub copies: u32,
     /// A socket took it: when, and through which hook that is known.

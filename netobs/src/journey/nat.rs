@@ -55,7 +55,7 @@ pub struct Rewrite {
 
 /// The netfilter hook that rewrote the packet between the last of these hops and `later`.
 pub fn hook_between(hops: &[Hop], kind: RewriteKind, later: &Hop) -> Option<&'static str> {
-    let earlier = hops.iter().rev().find(|hop| hop.hook != Hook::Function).filter(|hop| hop.netns == later.netns)?;
+    let earlier = hops.iter().rev().find(|hop| !hop.hook.is_call()).filter(|hop| hop.netns == later.netns)?;
     let received = matches!(earlier.hook, Hook::NetifReceiveSkb | Hook::TcIngress);
     match (kind.changes_source(), later.hook) {
         // Functions called from the hook may lie between, nothing else.

@@ -57,7 +57,7 @@ pub fn judge(journey: &Journey, state: &mut impl Ending) -> Outcome {
         return Outcome::Delivered;
     }
     let last = journey.hops.last();
-    let on_a_device = journey.hops.iter().rev().find(|hop| !matches!(hop.hook, Hook::Function));
+    let on_a_device = journey.hops.iter().rev().find(|hop| !hop.hook.is_call());
     let arrived = on_a_device.is_some_and(|hop| {
         matches!(hop.hook, Hook::NetifReceiveSkb | Hook::TcIngress | Hook::NfPrerouting | Hook::NfInput)
     });

@@ -146,6 +146,7 @@ impl Journey {
             now: event.headers,
             hops: Vec::with_capacity(14),
             rewrites: Vec::new(),
+            answered: None,
             copies: 0,
             taken: None,
             consumed: None,
@@ -176,6 +177,10 @@ impl Journey {
             | Hook::TcIngress
             | Hook::TcEgress
             | Hook::Function => self.pass(event),
+            Hook::FibTableLookup | Hook::Fib6TableLookup => self.look_up(event),
+            Hook::IcmpSend | Hook::Icmp6Send => {
+                self.answered = event.answer.map(|answer| (answer, event.netns)).or(self.answered);
+            }
             Hook::NfPrerouting | Hook::NfInput | Hook::NfForward | Hook::NfOutput | Hook::NfPostrouting => {
                 if event.is_leaving {
                     self.leave(event);
@@ -220,7 +225,7 @@ impl Journey {
     /// A frame that went through PREROUTING on the bridge enters it again when it comes up to the host, and at once
     /// leaves it past everything that is registered there (`ip_sabotage_in`). Only a kprobe sees that.
     fn is_sabotaged(&self, event: &Event) -> bool {
-        let mut earlier = self.hops.iter().rev().filter(|hop| hop.hook != Hook::Function);
+        let mut earlier = self.hops.iter().rev().filter(|hop| !hop.hook.is_call());
         event.hook == Hook::NfPrerouting
             && event.is_bridged
             && earlier.next().is_some_and(|hop| hop.hook == Hook::NetifReceiveSkb)
@@ -256,6 +261,7 @@ impl Journey {
             hook: event.hook,
             site: event.site,
             passage: passage.map(Box::new),
+            lookup: None,
             netns: event.netns,
             ifindex: event.ifindex,
             device: event.device,

@@ -6,6 +6,7 @@ pub mod drops;
 mod escape;
 mod format;
 mod record;
+mod route;
 mod screen;
 mod style;
 mod text;
@@ -13,11 +14,12 @@ mod writer;
 
 pub use escape::{printable, shortened};
 pub use format::Format;
-pub use record::{CapabilitiesRecord, LostRecord, OutcomeCounts, ProbeRecord, SummaryRecord};
 pub use record::{
-    ConntrackRecord, DropRecord, EndRecord, HopRecord, MssRecord, NatRecord, NetfilterRecord, PacketRecord, RuleRecord,
-    SmallestMtu, TupleRecord,
+    AnswerRecord, ConntrackRecord, DropRecord, EndRecord, HopRecord, MssRecord, NatRecord, NetfilterRecord,
+    PacketRecord, RuleRecord, SmallestMtu, TupleRecord,
 };
+pub use record::{CapabilitiesRecord, LostRecord, OutcomeCounts, ProbeRecord, SummaryRecord};
+pub use route::RouteRecord;
 pub use screen::Screen;
 pub use style::Style;
 pub use writer::{Closed, Writer};

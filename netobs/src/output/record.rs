@@ -4,6 +4,7 @@
 
 use serde::Serialize;
 
+use super::RouteRecord;
 use crate::evidence::{Evidence, Receiver};
 use crate::rules::{Finding, Rule};
 
@@ -62,6 +63,8 @@ pub struct HopRecord {
     pub ct: Option<ConntrackRecord>,
     /// What netfilter did, at one of its hooks.
     pub netfilter: Option<NetfilterRecord>,
+    /// Where it was routed to, at a routing lookup.
+    pub route: Option<RouteRecord>,
 }
 
 /// A packet's way through one netfilter hook.
@@ -184,6 +187,26 @@ pub struct DropRecord {
     pub look: Vec<String>,
 }
 
+/// An ICMP or ICMPv6 error that the kernel answered a packet with.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct AnswerRecord {
+    /// `icmp` or `icmp6`.
+    pub proto: &'static str,
+    /// Message type.
+    #[serde(rename = "type")]
+    pub kind: u8,
+    /// Message code.
+    pub code: u8,
+    /// In words.
+    pub meaning: String,
+    /// The largest packet that would have passed, where the error says that and it was seen.
+    pub mtu: Option<u32>,
+    /// `null` where it was seen to be made, but not whether it was sent: the kernel sends only so many a second.
+    pub sent: Option<bool>,
+    /// Where.
+    pub netns: Option<String>,
+}
+
 /// How the packet came to its end.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct EndRecord {
@@ -227,6 +250,8 @@ pub struct PacketRecord {
     pub nat: Vec<NatRecord>,
     /// `delivered`, `dropped`, `left`, `cloned-away`, `unknown`.
     pub outcome: &'static str,
+    /// The ICMP error that the kernel answered it with.
+    pub answered: Option<AnswerRecord>,
     /// Set if it was dropped.
     pub drop: Option<DropRecord>,
     /// Set if its end was seen, or if it was delivered.

@@ -3,8 +3,8 @@
 use std::io::{self, Write};
 
 use super::record::{
-    CapabilitiesRecord, DropRecord, HopRecord, MssRecord, NatRecord, NetfilterRecord, OutcomeCounts, PacketRecord,
-    RuleRecord, SummaryRecord, TupleRecord,
+    AnswerRecord, CapabilitiesRecord, DropRecord, HopRecord, MssRecord, NatRecord, NetfilterRecord, OutcomeCounts,
+    PacketRecord, RuleRecord, SummaryRecord, TupleRecord,
 };
 use super::{Style, printable, shortened};
 use crate::evidence::Receiver;
@@ -22,9 +22,10 @@ pub(super) fn packet(out: &mut impl Write, packet: &PacketRecord, style: Style) 
     if let (Some(relation), Some(parent)) = (packet.relation, &packet.parent) {
         writeln!(out, "{INDENT}{}", style.faint(&format!("{relation} of {parent}")))?;
     }
-    let netns_width = width(packet.hops.iter().map(|hop| netns_of(hop).chars().count()));
-    let device_width = width(packet.hops.iter().map(|hop| device_of(hop).chars().count()));
-    let hook_width = width(packet.hops.iter().map(|hop| hop.hook.len()));
+    let shown = || packet.hops.iter().filter(|hop| hop.route.is_none());
+    let netns_width = width(shown().map(|hop| netns_of(hop).chars().count()));
+    let device_width = width(shown().map(|hop| device_of(hop).chars().count()));
+    let hook_width = width(shown().map(|hop| hop.hook.len()));
     let mut state = None;
     let mut inner = None;
     for (index, hop) in packet.hops.iter().enumerate() {
@@ -39,6 +40,13 @@ pub(super) fn packet(out: &mut impl Write, packet: &PacketRecord, style: Style) 
             writeln!(out, "{INDENT}{}", style.faint(&format!("carries {carried}")))?;
         }
         inner.clone_from(&hop.inner);
+        if let Some(route) = &hop.route {
+            if let Some(line) = route.line(hop.device.as_deref()) {
+                let line = if route.is_refusal() { style.change(&line) } else { style.faint(&line) };
+                writeln!(out, "{INDENT}{line}")?;
+            }
+            continue;
+        }
         let now = hop.ct.as_ref().and_then(|ct| ct.state);
         let mut note = hop.netfilter.as_ref().map(passage).unwrap_or_default();
         if let Some(now) = now.filter(|now| Some(*now) != state) {
@@ -63,8 +71,19 @@ pub(super) fn packet(out: &mut impl Write, packet: &PacketRecord, style: Style) 
     for nat in packet.nat.iter().filter(|nat| nat.before_hop >= packet.hops.len()) {
         rewritten(out, nat, style)?;
     }
+    if let Some(answer) = &packet.answered {
+        writeln!(out, "{INDENT}{}", style.change(&answered(answer)))?;
+    }
     ending(out, packet, style)?;
     writeln!(out)
+}
+
+/// `answered with ICMP frag needed, mtu 1400`
+fn answered(answer: &AnswerRecord) -> String {
+    let verb = if answer.sent == Some(true) { "answered" } else { "to be answered" };
+    let proto = if answer.proto == "icmp6" { "ICMPv6" } else { "ICMP" };
+    let place = answer.netns.as_ref().map(|netns| format!(" by {}", printable(netns))).unwrap_or_default();
+    format!("{verb}{place} with {proto} {}", answer.meaning)
 }
 
 fn clamping(mss: &MssRecord) -> Option<(u16, u16)> {

@@ -1,7 +1,7 @@
 //! One set of attached programs, from attaching to detaching.
 
 use aya::maps::{MapData, PerCpuArray, RingBuf};
-use aya::programs::BtfTracePoint;
+use aya::programs::{BtfTracePoint, KProbe};
 use aya::{Btf, Ebpf};
 use netobs_ebpf::{Conditions, Counters};
 
@@ -82,9 +82,8 @@ impl Session {
             .and_then(|map| PerCpuArray::try_from(map).ok())
             .ok_or(ProbeError::Map("COUNTERS"))?;
         let mut probes = Vec::new();
-        for row in hooks().filter(|row| row.kinds.contains(&Kind::TpBtf)) {
-            let why_not = attach_tracepoint(&mut ebpf, kernel, row, &btf).err();
-            probes.push(ProbeStatus { row, kind: Kind::TpBtf, why_not });
+        for row in hooks().filter(|row| row.is_single()) {
+            probes.push(attach_first(&mut ebpf, kernel, row, &btf));
         }
         let mut netfilter = Netfilter::default();
         probes.extend(netfilter.load(&raw, &mut ebpf));
@@ -172,6 +171,36 @@ impl Drop for Session {
     fn drop(&mut self) {
         self.detach();
     }
+}
+
+/// Attaches a hook in the first way that works.
+fn attach_first(ebpf: &mut Ebpf, kernel: &Kernel, row: &'static HookRow, btf: &Btf) -> ProbeStatus {
+    let mut kind = Kind::TpBtf;
+    let mut refusals = Vec::new();
+    for way in row.kinds {
+        kind = *way;
+        let attached = match kind {
+            Kind::TpBtf => attach_tracepoint(ebpf, kernel, row, btf),
+            _ => attach_kprobe(ebpf, row),
+        };
+        match attached {
+            Ok(()) => return ProbeStatus { row, kind, why_not: None },
+            Err(why) if row.kinds.len() > 1 => refusals.push(format!("{}: {why}", kind.name())),
+            Err(why) => refusals.push(why),
+        }
+    }
+    ProbeStatus { row, kind, why_not: Some(refusals.join("; ")) }
+}
+
+/// The program has the name of the hook and `_probed`: the name alone is the tracepoint's.
+fn attach_kprobe(ebpf: &mut Ebpf, row: &HookRow) -> Result<(), String> {
+    let program: &mut KProbe = ebpf
+        .program_mut(&format!("{}_probed", row.name))
+        .and_then(|program| program.try_into().ok())
+        .ok_or("the eBPF object has no such program")?;
+    program.load().map_err(|error| refusal::of_aya(&error))?;
+    program.attach(row.function, 0).map_err(|error| refusal::of_aya(&error))?;
+    Ok(())
 }
 
 fn attach_tracepoint(ebpf: &mut Ebpf, kernel: &Kernel, row: &HookRow, btf: &Btf) -> Result<(), String> {

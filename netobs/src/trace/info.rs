@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use crate::event::{Detail, Headers, Nested, Proto, Tuple, Wrapper};
+use crate::event::{Answer, Detail, Headers, Nested, Proto, Tuple, Wrapper};
 
 /// Flags of a TCP header in the order of their bits, as tcpdump writes them.
 const TCP_FLAGS: [(u8, &str); 6] = [(2, "SYN"), (1, "FIN"), (4, "RST"), (8, "PSH"), (16, "ACK"), (32, "URG")];
@@ -22,6 +22,12 @@ pub(super) fn info(headers: &Headers, nested: Option<&Nested>) -> Option<String>
         Wrapper::IcmpError { .. } => format!("{}, for {tuple}", own.unwrap_or_default()),
         Wrapper::Vxlan { vni } => format!("vxlan vni {vni}, {} {tuple}", nested.headers.proto.name()),
     })
+}
+
+/// What an ICMP error means: `frag needed, mtu 1400`.
+pub(super) fn meaning(answer: &Answer) -> String {
+    let Answer { kind, code, is_v6, mtu, .. } = *answer;
+    if is_v6 { icmp6(kind, code, None, mtu) } else { icmp(kind, code, None, mtu) }
 }
 
 fn own(headers: &Headers, mtu: Option<u32>) -> Option<String> {

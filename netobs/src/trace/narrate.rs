@@ -2,20 +2,18 @@
 
 use std::collections::HashSet;
 
-use netobs_ebpf::Hook;
-
 use super::firewall::Firewall;
-use super::info::info;
+use super::info::{info, meaning};
 use super::mss::mss;
 use super::time::WallClock;
-use crate::event::{Conntrack, Detail, Direction, Origin, Proto, Tuple, Wrapper};
+use crate::event::{Answer, Conntrack, Detail, Direction, Origin, Proto, Tuple, Wrapper};
 use crate::evidence::{self, Gatherer};
 use crate::explain;
 use crate::journey::{self, Drop, Ending, Hop, Journey, Outcome, Passage, RewriteKind};
 use crate::netns::NetnsInode;
 use crate::output::{
-    ConntrackRecord, DropRecord, EndRecord, HopRecord, NatRecord, NetfilterRecord, PacketRecord, RuleRecord,
-    TupleRecord,
+    AnswerRecord, ConntrackRecord, DropRecord, EndRecord, HopRecord, NatRecord, NetfilterRecord, PacketRecord,
+    RuleRecord, TupleRecord,
 };
 use crate::probe::{HookRow, Kernel};
 use crate::state::{Namespaces, Neighbourhood};
@@ -94,6 +92,7 @@ impl<'k> Narrator<'k> {
             hops: (0..journey.hops.len()).filter_map(|index| self.hop(journey, index)).collect(),
             nat: self.rewrites(journey),
             outcome: outcome.name(),
+            answered: journey.answered.as_ref().map(|(answer, netns)| self.answer(answer, *netns)),
             drop: match &journey.dropped {
                 Some(drop) if outcome == Outcome::Dropped => Some(self.drop(drop, journey)),
                 _ => None,
@@ -119,14 +118,27 @@ impl<'k> Narrator<'k> {
             }),
             ct: hop.conntrack.as_deref().map(conntrack),
             netfilter: hop.passage.as_ref().map(|passage| self.passage(journey, index, passage)),
+            route: hop.lookup.as_deref().map(super::route::route),
         })
+    }
+
+    fn answer(&mut self, answer: &Answer, netns: Option<NetnsInode>) -> AnswerRecord {
+        AnswerRecord {
+            proto: if answer.is_v6 { "icmp6" } else { "icmp" },
+            kind: answer.kind,
+            code: answer.code,
+            meaning: meaning(answer),
+            mtu: answer.mtu,
+            sent: answer.is_sent.then_some(true),
+            netns: self.netns(netns),
+        }
     }
 
     fn passage(&mut self, journey: &Journey, index: usize, passage: &Passage) -> NetfilterRecord {
         let netns = journey.hops.get(index).and_then(|hop| hop.netns);
         let out = self.output(netns, passage);
         // Seen at a later place, it must have been let through.
-        let went_on = || journey.hops.iter().skip(index + 1).any(|hop| hop.hook != Hook::Function);
+        let went_on = || journey.hops.iter().skip(index + 1).any(|hop| !hop.hook.is_call());
         let verdict = if self.dropping_hook(journey) == Some(index) {
             Some("drop")
         } else if passage.left_as.is_some() || went_on() {
@@ -153,7 +165,7 @@ impl<'k> Narrator<'k> {
         if self.kernel.reason(drop.reason) != Some("NETFILTER_DROP") {
             return None;
         }
-        let (index, last) = journey.hops.iter().enumerate().rev().find(|(_, hop)| hop.hook != Hook::Function)?;
+        let (index, last) = journey.hops.iter().enumerate().rev().find(|(_, hop)| !hop.hook.is_call())?;
         // Behind the last program only conntrack is left, which confirms the entry or drops the packet
         // (`nf_confirm`).
         let is_inside = last.passage.as_ref()?.left_as.is_none();
@@ -349,6 +361,8 @@ fn conntrack(entry: &Conntrack) -> ConntrackRecord {
 
 #[cfg(test)]
 mod tests {
+    use netobs_ebpf::Hook;
+
     use super::*;
 
     #[test]

@@ -156,4 +156,47 @@ pub(super) const ROWS: [HookRow; Hook::ALL.len() - 1] = [
         adds: "a hop with its verdict, and the tuple before and after",
         blind_spot: "what netfilter does to packets about to leave: SNAT, masquerade",
     },
+    HookRow {
+        hook: Hook::FibTableLookup,
+        site: 0,
+        name: "fib_table_lookup",
+        kinds: &[Kind::TpBtf],
+        function: "fib_table_lookup",
+        prototype: "(u32 tb_id, const struct flowi4 *flp, const struct fib_nh_common *nhc, int err)",
+        adds: "the IPv4 route of a received packet: table, device, next hop; and that of the check of its sender",
+        blind_spot: "which IPv4 route a packet takes, and what the check of its sender finds",
+    },
+    HookRow {
+        hook: Hook::Fib6TableLookup,
+        site: 0,
+        name: "fib6_table_lookup",
+        kinds: &[Kind::TpBtf],
+        function: "fib6_table_lookup",
+        prototype: "(const struct net *net, const struct fib6_result *res, struct fib6_table *table, \
+                    const struct flowi6 *flp)",
+        adds: "the IPv6 route of a received packet: table, device, next hop",
+        blind_spot: "which IPv6 route a packet takes",
+    },
+    HookRow {
+        hook: Hook::IcmpSend,
+        site: 0,
+        name: "icmp_send",
+        kinds: &[Kind::TpBtf, Kind::Kprobe],
+        function: "__icmp_send",
+        prototype: "(const struct sk_buff *skb, int type, int code); of the function (struct sk_buff *skb_in, int type, \
+                    int code, __be32 info, …)",
+        adds: "the ICMP error that the kernel answered with",
+        blind_spot: "which ICMP error the kernel answers a packet with",
+    },
+    HookRow {
+        hook: Hook::Icmp6Send,
+        site: 0,
+        name: "icmp6_send",
+        kinds: &[Kind::Kprobe],
+        function: "icmp6_send",
+        prototype: "(struct sk_buff *skb, u8 type, u8 code, __u32 info, const struct in6_addr *force_saddr, \
+                    const struct inet6_skb_parm *parm)",
+        adds: "the ICMPv6 error that the kernel answered with",
+        blind_spot: "which ICMPv6 error the kernel answers a packet with",
+    },
 ];

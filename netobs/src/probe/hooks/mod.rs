@@ -63,6 +63,12 @@ impl HookRow {
         self.kinds.iter().any(|kind| matches!(kind, Kind::Tcx | Kind::Clsact))
     }
 
+    /// Whether one program, attached once, serves it.
+    pub fn is_single(&self) -> bool {
+        let is_group = self.hook == Hook::Function || self.hook.is_netfilter();
+        !is_group && !self.is_per_device()
+    }
+
     /// The row of a hook, or of a site of [`Hook::Function`]; `None` for a site that is none.
     pub fn of(hook: Hook, site: u8) -> Option<&'static Self> {
         if hook == Hook::Function {
