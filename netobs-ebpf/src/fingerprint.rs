@@ -12,6 +12,12 @@ const TCP: u8 = 6;
 const UDP: u8 = 17;
 const ICMPV6: u8 = 58;
 
+/// VXLAN's ports: IANA's, and the one Linux took before there was one.
+const VXLAN_PORTS: [u16; 2] = [4789, 8472];
+/// The flag that must be set in its header, and the byte behind the VNI that must not.
+const VXLAN_HAS_VNI: u32 = u32::from_ne_bytes([8, 0, 0, 0]);
+const VXLAN_RESERVED: u32 = u32::from_ne_bytes([0, 0, 0, 0xff]);
+
 /// Two hashes of what neither NAT nor a router changes. The upper half is of this one packet: IP id, lengths, TCP
 /// sequence numbers, ICMP sequence, the first bytes of a datagram's payload. The lower half is of a TCP segment's place
 /// in its stream, which a retransmission shares, though its IP id and acknowledgement are new; 0 for anything else.
@@ -63,7 +69,8 @@ extern "C" fn fingerprint_hash(place: *const [u64; 2]) -> u64 {
     }
     // SAFETY: not null, so it is the caller's array. Read at once: a verifier follows neither from the other.
     let [head, network] = unsafe { read_volatile(place) };
-    let ip = (head as *const u8).wrapping_add(network as usize);
+    let outer = (head as *const u8).wrapping_add(network as usize);
+    let ip = outer.wrapping_add(carried(outer) as usize);
     // SAFETY: the helper behind Probed checks the address, here and below.
     let words: [u32; 2] = unsafe { Probed::read(ip, 0) };
     let first = words[0] as u8;
@@ -106,6 +113,30 @@ extern "C" fn fingerprint_hash(place: *const [u64; 2]) -> u64 {
     let packet = mix(mix(network ^ u64::from(protocol) << 56) ^ detail);
     let data = if protocol == TCP { stream_place(l4[1], l4[3], length) } else { 0 };
     packet & !u64::from(u32::MAX) | TAKEN | data
+}
+
+/// Where in a VXLAN packet the packet inside begins; 0 for any other. A packet is the same before it is wrapped, on the
+/// wire, and unwrapped.
+#[inline(always)]
+fn carried(ip: *const u8) -> u32 {
+    // SAFETY: the helper behind Probed checks the address, here and below.
+    let words: [u32; 3] = unsafe { Probed::read(ip, 0) };
+    let first = words[0] as u8;
+    let later_fragment = words[1] & u32::from_ne_bytes([0, 0, 0x1f, 0xff]) != 0;
+    let (protocol, transport) = match first >> 4 {
+        IPV4 if !later_fragment => ((words[2] >> 8) as u8, u32::from(first & 15) * 4),
+        IPV6 => ((words[1] >> 16) as u8, 40),
+        _ => return 0,
+    };
+    if protocol != UDP {
+        return 0;
+    }
+    // Ports, length and checksum; flags and VNI.
+    // SAFETY: as above.
+    let udp: [u32; 4] = unsafe { Probed::read(ip.wrapping_add(transport as usize), 0) };
+    let port = u16::from_be((udp[0] >> 16) as u16);
+    let is_vxlan = udp[2] & VXLAN_HAS_VNI != 0 && udp[3] & VXLAN_RESERVED == 0;
+    if VXLAN_PORTS.contains(&port) && is_vxlan { transport + 8 + 8 + 14 } else { 0 }
 }
 
 /// Of a segment that occupies a place in its stream; 0 for a mere acknowledgement, which is never sent again as such.

@@ -103,6 +103,8 @@ pub struct Journey {
     pub nested: Option<Box<Nested>>,
     /// What it was when last seen.
     pub now: Headers,
+    /// What a tunnel carried when it was last seen in one; `None` if it was not in a tunnel then.
+    pub carried: Option<Headers>,
     /// Where it was seen, in order.
     pub hops: Vec<Hop>,
     /// What NAT made of it, in order.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use netobs_ebpf::Hook;
 
 use super::{Drop, Hop, Journey, Passage, Rewrite, RewriteKind, nat};
-use crate::event::{Event, Origin, PacketId};
+use crate::event::{Event, Headers, Origin, PacketId, Wrapper};
 use crate::netns::NetnsInode;
 
 /// A journey that ended may still get one event: the copy that a raw socket held is freed when it is read.
@@ -144,6 +144,7 @@ impl Journey {
             headers: event.headers,
             nested: event.nested.clone(),
             now: event.headers,
+            carried: carried(event),
             hops: Vec::with_capacity(14),
             rewrites: Vec::new(),
             answered: None,
@@ -215,7 +216,15 @@ impl Journey {
         event: &Event,
         place: impl Fn(&Self, RewriteKind) -> (Option<NetnsInode>, Option<&'static str>),
     ) {
-        for (kind, before, after) in nat::changes(&self.now, &event.headers, event.conntrack.as_ref()) {
+        let carried = carried(event);
+        // To be wrapped up is no rewrite: what is compared is then the packet inside.
+        let (earlier, later) = if carried.is_some() == self.carried.is_some() {
+            (self.now, event.headers)
+        } else {
+            (self.carried.unwrap_or(self.now), carried.unwrap_or(event.headers))
+        };
+        self.carried = carried;
+        for (kind, before, after) in nat::changes(&earlier, &later, event.conntrack.as_ref()) {
             let (netns, hook) = place(self, kind);
             self.rewrites.push(Rewrite { kind, before_hop: self.hops.len(), netns, hook, before, after });
         }
@@ -273,6 +282,12 @@ impl Journey {
         self.note_rewrites(event, |journey, kind| (hop.netns, nat::hook_between(&journey.hops, kind, &hop)));
         self.hops.push(hop);
     }
+}
+
+/// The headers of what a tunnel carries.
+fn carried(event: &Event) -> Option<Headers> {
+    let nested = event.nested.as_ref()?;
+    matches!(nested.wrapper, Wrapper::Vxlan { .. }).then_some(nested.headers)
 }
 
 impl Drop {

@@ -13,6 +13,7 @@ mod tracer;
 
 mod answer;
 mod routing;
+mod tunnel;
 
 use common::{Answer, Lab, run};
 use records::{Packet, Traced};
