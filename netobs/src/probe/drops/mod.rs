@@ -2,6 +2,10 @@
 //!
 //! Nothing per packet reaches user space, and nothing is ever taken out of the table while the programs run: what is
 //! read are totals since the beginning, and no increment is lost between two readings.
+//!
+//! One loss nobody can count was measured (6.18): while any other program is attached to the same tracepoint or detached
+//! from it, drops in a softirq that interrupts that CPU (receive packet steering) may reach no BPF program at all, some
+//! hundred packets at half a million a second, though perf's own handler of the tracepoint sees them.
 
 mod layout;
 mod row;
