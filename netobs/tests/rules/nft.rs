@@ -242,7 +242,7 @@ const CONDITIONS: &[&str] = &[
     "meta mark & 0x3 != 1",
     "fib daddr type local",
     "fib daddr type != local",
-    "fib saddr type { unicast, broadcast }",
+    "meta nfproto ipv4 fib saddr type { unicast, broadcast }",
     "meta mark set 1",
     "meta mark set meta mark | 2 th dport 80",
     "ct mark set 5",
