@@ -3,7 +3,7 @@
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -16,12 +16,12 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// How long the client's last bytes are read after the answer, so that closing does not reset the connection.
 const LINGER: Duration = Duration::from_secs(1);
 
-/// Answers on `listener` from a thread of its own, for as long as the process lives.
-pub(super) fn serve(listener: TcpListener, greeting: String) -> io::Result<()> {
+/// Answers on `listener` from a thread of its own, until stopped.
+pub(super) fn serve(listener: TcpListener, greeting: String, stopped: Arc<AtomicBool>) -> io::Result<()> {
     let greeting = Arc::new(greeting);
     let clients = Arc::new(AtomicUsize::new(0));
     let accept = move || {
-        loop {
+        while !stopped.load(Ordering::Relaxed) {
             let Ok((stream, client)) = listener.accept() else {
                 // Out of descriptors or memory: give others time to finish.
                 thread::sleep(Duration::from_millis(10));

@@ -1,8 +1,8 @@
 //! PID 1 of a node: prepares the node's mounts and hostname, runs its servers, reaps what dies, ends when told.
+//! `SIGUSR1` stops its servers and `SIGUSR2` starts them again.
 
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Read, Write};
-use std::net::TcpListener;
 use std::os::fd::FromRawFd;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
@@ -16,7 +16,7 @@ use nix::unistd::{Pid, getpid, sethostname};
 use serde::{Deserialize, Serialize};
 
 use super::container::LEASH;
-use super::http;
+use super::server::Servers;
 use super::topology::Service;
 
 /// What ends the leash in a good way.
@@ -64,37 +64,38 @@ pub fn run() -> ExitCode {
         return ExitCode::from(2);
     }
     // Blocked, signals wait for sigwait below; as PID 1 we would get them in no other way.
-    let signals = SigSet::from_iter([Signal::SIGTERM, Signal::SIGINT, Signal::SIGCHLD]);
+    let signals =
+        SigSet::from_iter([Signal::SIGTERM, Signal::SIGINT, Signal::SIGCHLD, Signal::SIGUSR1, Signal::SIGUSR2]);
     if signals.thread_block().is_err() {
         return ExitCode::FAILURE;
     }
     // SAFETY: our starter put the leash at this descriptor, and nothing in this fresh process has taken it.
     let leash = unsafe { UnixStream::from_raw_fd(LEASH) };
     // An error here means that the builder is gone; ending takes the node's namespaces with us, as it should.
-    if serve_leash(leash).is_err() {
-        return ExitCode::FAILURE;
+    match serve_leash(leash) {
+        Ok(servers) => reap_until_told(&signals, servers),
+        Err(_) => ExitCode::FAILURE,
     }
-    reap_until_told(&signals)
 }
 
-fn serve_leash(leash: UnixStream) -> io::Result<()> {
+fn serve_leash(leash: UnixStream) -> io::Result<Servers> {
     let mut reader = BufReader::new(leash);
     let mut line = String::new();
     reader.read_line(&mut line)?;
     let instructions: Instructions = serde_json::from_str(&line)?;
-    let report = match prepare(&instructions) {
-        Ok(notes) => Report::Prepared { notes },
-        Err(message) => Report::Failed { message },
+    let (report, servers) = match prepare(instructions) {
+        Ok((notes, servers)) => (Report::Prepared { notes }, Some(servers)),
+        Err(message) => (Report::Failed { message }, None),
     };
     let mut answer = serde_json::to_vec(&report)?;
     answer.push(b'\n');
     reader.get_mut().write_all(&answer)?;
     let mut word = [0; RELEASE.len()];
     reader.read_exact(&mut word)?;
-    if word == RELEASE { Ok(()) } else { Err(io::ErrorKind::InvalidData.into()) }
+    servers.filter(|_| word == RELEASE).ok_or_else(|| io::ErrorKind::InvalidData.into())
 }
 
-fn reap_until_told(signals: &SigSet) -> ExitCode {
+fn reap_until_told(signals: &SigSet, mut servers: Servers) -> ExitCode {
     loop {
         match signals.wait() {
             // Every orphan of the node becomes our child; those that have ended must be waited for.
@@ -105,6 +106,9 @@ fn reap_until_told(signals: &SigSet) -> ExitCode {
                     }
                 }
             }
+            Ok(Signal::SIGUSR1) => servers.stop(),
+            // There is nobody to tell that it failed but the next to ask for the port.
+            Ok(Signal::SIGUSR2) => drop(servers.start_again()),
             // The kernel kills whatever else runs in the PID namespace when its PID 1 ends.
             Ok(_) => return ExitCode::SUCCESS,
             Err(Errno::EINTR) => {}
@@ -113,7 +117,7 @@ fn reap_until_told(signals: &SigSet) -> ExitCode {
     }
 }
 
-fn prepare(instructions: &Instructions) -> Result<Vec<String>, String> {
+fn prepare(instructions: Instructions) -> Result<(Vec<String>, Servers), String> {
     let mut notes = Vec::new();
     sethostname(&instructions.node).map_err(|error| format!("set the hostname: {error}"))?;
     separate_mounts()?;
@@ -127,10 +131,7 @@ fn prepare(instructions: &Instructions) -> Result<Vec<String>, String> {
     for (file, text) in [("resolv.conf", &instructions.resolv_conf), ("hosts", &instructions.hosts)] {
         notes.extend(own_etc_file(file, text)?);
     }
-    for service in &instructions.services {
-        start(*service, instructions)?;
-    }
-    Ok(notes)
+    Ok((notes, Servers::start(instructions)?))
 }
 
 /// Makes mounts of ours invisible outside, and lets go of other people's namespaces.
@@ -177,18 +178,6 @@ fn own_etc_file(file: &str, text: &str) -> Result<Option<String>, String> {
     mount(Some(&own), &seen, None::<&str>, MsFlags::MS_BIND, None::<&str>)
         .map(|()| None)
         .map_err(|error| format!("mount over {}: {error}", seen.display()))
-}
-
-fn start(service: Service, instructions: &Instructions) -> Result<(), String> {
-    match service {
-        Service::Http { port } => {
-            let failed = |error: io::Error| format!("listen on port {port}: {error}");
-            // One socket for both families (bindv6only is 0 in a new namespace); a kernel without IPv6 has no `::`.
-            let listener = TcpListener::bind(("::", port)).or_else(|_| TcpListener::bind(("0.0.0.0", port)));
-            let greeting = format!("Hello from {}, a node of lab {}.", instructions.node, instructions.lab);
-            http::serve(listener.map_err(failed)?, greeting).map_err(failed)
-        }
-    }
 }
 
 #[cfg(test)]

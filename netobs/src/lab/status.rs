@@ -154,33 +154,39 @@ fn examine_node(state: &State, node: &Node, known: &NodeState) -> Result<NodeSta
 /// Servers that should listen and do not.
 pub(super) fn services_missing(node: &Node, init: Identity) -> Vec<String> {
     let table = |family: &str| fs::read_to_string(format!("/proc/{}/net/{family}", init.pid)).unwrap_or_default();
-    let sockets = table("tcp") + &table("tcp6");
-    let listens = |port: u16| sockets.lines().any(|line| is_listener(line, port));
+    let (tcp, udp) = (table("tcp") + &table("tcp6"), table("udp") + &table("udp6"));
+    let listens = |port: u16| tcp.lines().any(|line| is_bound(line, port, TCP_LISTEN));
+    let takes = |port: u16| udp.lines().any(|line| is_bound(line, port, UDP_OPEN));
     let down = |service: &Service| match service {
         Service::Http { port } if !listens(*port) => Some(format!("nothing listens on tcp port {port}")),
-        Service::Http { .. } => None,
+        Service::Dns { port } if !takes(*port) => Some(format!("nothing listens on udp port {port}")),
+        Service::Http { .. } | Service::Dns { .. } => None,
     };
     node.services.iter().filter_map(down).collect()
 }
 
-/// A line of `/proc/net/tcp`: number, local address, remote address, state, each in hexadecimal.
-fn is_listener(line: &str, port: u16) -> bool {
+// include/net/tcp_states.h, as /proc prints them: TCP_LISTEN, and TCP_CLOSE, which a UDP socket is in that is connected
+// to nobody.
+const TCP_LISTEN: &str = "0A";
+const UDP_OPEN: &str = "07";
+
+/// A line of `/proc/net/tcp` or `udp`: number, local address, remote address, state, each in hexadecimal.
+fn is_bound(line: &str, port: u16, state: &str) -> bool {
     let mut fields = line.split_whitespace().skip(1);
     let local = fields.next().and_then(|address| address.rsplit_once(':'));
-    // include/net/tcp_states.h: TCP_LISTEN is 10.
-    local.is_some_and(|(_, found)| u16::from_str_radix(found, 16) == Ok(port)) && fields.nth(1) == Some("0A")
+    local.is_some_and(|(_, found)| u16::from_str_radix(found, 16) == Ok(port)) && fields.nth(1) == Some(state)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::is_listener;
+    use super::{TCP_LISTEN, is_bound};
 
     #[test]
     fn reads_the_kernels_socket_table() {
         let listening = "   0: 00000000000000000000000000000000:0050 00000000000000000000000000000000:0000 0A 0:0 0";
         let connected = "   1: 0200280A:0050 0300280A:A2C4 01 00000000:00000000 00:00000000 00000000     0 0";
-        assert!(is_listener(listening, 80));
-        assert!(!is_listener(listening, 8080));
-        assert!(!is_listener(connected, 80));
+        assert!(is_bound(listening, 80, TCP_LISTEN));
+        assert!(!is_bound(listening, 8080, TCP_LISTEN));
+        assert!(!is_bound(connected, 80, TCP_LISTEN));
     }
 }

@@ -23,9 +23,7 @@ pub fn text(topology: &Topology, seen: &Seen) -> String {
 /// What a node does beyond having links, a line each.
 fn facts(node: &Node) -> Vec<String> {
     let mut facts = Vec::new();
-    for Service::Http { port } in &node.services {
-        facts.push(format!("http server on port {port}"));
-    }
+    facts.extend(node.services.iter().map(Service::to_string));
     if let Some(limit) = node.memory_limit {
         facts.push(format!("memory limit {} MiB", limit >> 20));
     }

@@ -293,12 +293,15 @@ impl Topology {
         }
         let mut ports = BTreeSet::new();
         for (index, service) in node.services.iter().enumerate() {
-            let super::Service::Http { port } = service;
+            let (protocol, port) = match service {
+                super::Service::Http { port } => ("TCP", port),
+                super::Service::Dns { port } => ("UDP", port),
+            };
             let place = place.at("services").at(index).at("port");
             if *port == 0 {
                 findings.wrong(place, "0 is no port");
-            } else if !ports.insert(port) {
-                findings.wrong(place, format!("{} has two servers on TCP port {port}", node.name));
+            } else if !ports.insert((protocol, port)) {
+                findings.wrong(place, format!("{} has two servers on {protocol} port {port}", node.name));
             }
         }
         if node.resolvers.len() > RESOLVERS {

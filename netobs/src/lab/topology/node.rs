@@ -227,6 +227,22 @@ pub enum Service {
         #[schemars(range(min = 1, max = 65535))]
         port: u16,
     },
+    /// Answers DNS questions over IPv4 for the names of the lab's nodes, and says of all others that there is no such
+    /// name.
+    Dns {
+        /// The UDP port.
+        #[schemars(range(min = 1, max = 65535))]
+        port: u16,
+    },
+}
+
+impl fmt::Display for Service {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Http { port } => write!(f, "http server on port {port}"),
+            Self::Dns { port } => write!(f, "name server on port {port}"),
+        }
+    }
 }
 
 impl fmt::Display for Route {
