@@ -4,6 +4,7 @@
 //! functions of [`change`]; several go to the kernel in one system call and each is answered for itself.
 
 pub mod change;
+pub mod fault;
 pub mod remove;
 pub mod tc;
 
