@@ -1,5 +1,9 @@
 //! `netobs lab …`
 
+mod hand;
+mod scenarios;
+mod story;
+
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs;
@@ -91,6 +95,14 @@ enum Command {
         #[arg(long, value_enum, default_value_t)]
         format: Picture,
     },
+    /// Lists the faults that can be played.
+    Scenarios(scenarios::List),
+    /// Plays faults, each in a lab of its own: healthy, broken, noticed, seen by the observer, mended, healthy again.
+    Run(scenarios::Play),
+    /// Breaks a lab that is up.
+    Break(hand::Arguments),
+    /// Mends what `netobs lab break` broke.
+    Fix(hand::Arguments),
 }
 
 #[derive(Clone, Copy, Default, ValueEnum)]
@@ -116,6 +128,10 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Topologies { format } => topologies(format),
         Command::Schema { file } => schema(file.as_deref()),
         Command::Graph { name, format } => draw(&name, format),
+        Command::Scenarios(arguments) => scenarios::list(&arguments),
+        Command::Run(arguments) => return scenarios::play(&arguments),
+        Command::Break(arguments) => return hand::run(&arguments, lab::scenario::Hand::Break),
+        Command::Fix(arguments) => return hand::run(&arguments, lab::scenario::Hand::Fix),
     };
     done.map(|()| ExitCode::SUCCESS)
 }

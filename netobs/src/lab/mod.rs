@@ -9,6 +9,7 @@
 
 pub mod graph;
 pub mod init;
+pub mod scenario;
 
 mod build;
 mod cgroup;

@@ -1,0 +1,33 @@
+//! Breaking and mending by hand.
+
+use crate::common::{Lab, can_make_labs, lab};
+
+#[test]
+fn breaks_and_mends_a_lab_that_is_up() {
+    if !can_make_labs("breaks_and_mends_a_lab_that_is_up", &["ip", "ping"]) {
+        return;
+    }
+    let own = Lab::up();
+    let reaches = || own.exec("c1", &["ping", "-c1", "-W1", "198.51.100.10"]).status == 0;
+    assert!(reaches());
+    let told = lab(&["break", "no-default-route", "--name", &own.name]).good().stdout;
+    assert!(told.contains("ip route del default via 10.40.0.1"), "what a person would type: {told}");
+    assert!(told.contains(&format!("netobs lab fix --name {} no-default-route", own.name)), "{told}");
+    assert!(!reaches());
+    // It is broken already.
+    let again = lab(&["break", "no-default-route", "--name", &own.name]);
+    assert_eq!(again.status, 1, "{again:#?}");
+    assert!(again.stdout.contains("delete route default via 10.40.0.1"), "{again:#?}");
+    lab(&["fix", "no-default-route", "--name", &own.name]).good();
+    assert!(reaches());
+}
+
+#[test]
+fn refuses_what_is_not_there() {
+    lab(&["break", "no-such-scenario"]).bad(2, "netobs lab scenarios");
+    lab(&["run", "no-such-scenario"]).bad(2, "netobs lab scenarios");
+    lab(&["run", "./no-such-file.toml"]).bad(2, "no-such-file.toml");
+    if can_make_labs("refuses_what_is_not_there", &[]) {
+        lab(&["break", "no-default-route", "--name", "no-such-lab"]).bad(1, "there is no lab `no-such-lab`");
+    }
+}
