@@ -105,8 +105,9 @@ fn expects_link_local(topology: &Topology, node: &Node, device: Device<'_>) -> b
 }
 
 /// Pings between nodes on the same segment, each pair in one direction: asking for a neighbour tells that one about us.
-/// Where there are many, each asks only the first, which is the bridge: a question for every pair would flood the segment
-/// for longer than it took to build.
+/// Where there are many, a few ask the first, which is the bridge, and of the others it is enough that they have carrier
+/// and that the bridge forwards: each question is flooded to all of them, and all neighbour tables of a machine together
+/// hold 1024 entries (`gc_thresh3`), which are not ours to fill.
 fn probes<'a>(
     topology: &Topology,
     nodes: &[Wired<'a>],
@@ -117,11 +118,16 @@ fn probes<'a>(
     for segment in segments(topology) {
         let askers = if segment.len() > CROWD { 1 } else { segment.len() };
         for (index, one) in segment.iter().enumerate().take(askers) {
-            for other in segment.iter().skip(index + 1).filter(|other| other.node != one.node) {
+            let asked = if segment.len() > CROWD { CROWD } else { segment.len() };
+            for other in segment.iter().skip(index + 1).filter(|other| other.node != one.node).take(asked) {
                 let (Some(a), Some(b)) = (wired.get(one.node), wired.get(other.node)) else { continue };
-                // An answer goes by the routes, which of a node with clashing ones may lead elsewhere.
-                let (from, to, asker, asked) =
-                    if b.node.clashing_routes { (other, one, b, a) } else { (one, other, a, b) };
+                // An answer goes by the routes, which of a node with clashing ones may lead elsewhere. In a crowd each asks
+                // for itself: every socket that waits for answers gets a copy of all that come to its namespace.
+                let (from, to, asker, asked) = if b.node.clashing_routes || segment.len() > CROWD {
+                    (other, one, b, a)
+                } else {
+                    (one, other, a, b)
+                };
                 let on =
                     |station: &Station<'_>| local.get(station.node).and_then(|devices| devices.get(station.device));
                 let mut targets: Vec<(IpAddr, Ifindex)> = Vec::new();

@@ -79,8 +79,9 @@ impl Subject {
         Some(text)
     }
 
-    /// What a person would write to build the same networks, with as few processes as `ip` allows. It makes namespaces
-    /// only: no container's processes, no mounts, no limits, and it does not wait until packets pass.
+    /// What a person would write to build the same networks, with as few processes as `ip` allows, and a ping from each
+    /// container at the end, since netobs waits for that as well (and the script does not insist on the answer). It makes network namespaces only: no container's
+    /// process, mounts, hostname or limits.
     fn up(self, lab: &str) -> String {
         let mut script = "set -e\n".to_owned();
         let mut host = |network: &str| {
@@ -117,6 +118,13 @@ impl Subject {
                      ip saddr 10.40.0.0/24 oifname != \"br0\" masquerade; }}\n}}\nEND\n"
                 );
             }
+        }
+        let (containers, gateway) = match self {
+            Self::Containers(count) => (0..count, "10.80.0.1"),
+            Self::Default => (1..3, "10.40.0.1"),
+        };
+        for number in containers {
+            let _ = writeln!(script, "ip netns exec {lab}-c{number} ping -qc1 -W1 {gateway} > /dev/null || :");
         }
         script
     }

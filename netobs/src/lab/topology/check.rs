@@ -7,7 +7,7 @@ use super::mistake::{Mistake, Place};
 use super::node::{Node, Route};
 use super::prefix::Prefix;
 use super::segment::segments;
-use super::{Device, Topology};
+use super::{Device, End, Topology};
 
 /// `resolv.conf(5)`: MAXNS.
 const RESOLVERS: usize = 3;
@@ -54,7 +54,7 @@ impl Topology {
             self.check_vxlans(&mut findings, &place, node);
             self.check_settings(&mut findings, &place, node);
         }
-        for (place, end) in self.ends() {
+        for (place, end) in self.ends(|end| !names.contains(&end.node)) {
             if self.node(&end.node).is_none() {
                 findings.missing(place.at("node"), &end.node, format!("there is no node `{}`", end.node));
             }
@@ -69,12 +69,15 @@ impl Topology {
         findings.0
     }
 
-    /// Every end of a cable with its place.
-    fn ends(&self) -> impl Iterator<Item = (Place, &super::End)> {
-        self.links.iter().enumerate().flat_map(|(index, link)| {
-            let place = Place::default().at("links").at(index).at("ends");
-            link.ends.iter().enumerate().map(move |(end, value)| (place.at(end), value))
-        })
+    /// Those ends of cables that are wanted, each with its place.
+    fn ends(&self, wanted: impl Fn(&End) -> bool) -> impl Iterator<Item = (Place, &End)> {
+        let all = self
+            .links
+            .iter()
+            .enumerate()
+            .flat_map(|(index, link)| link.ends.iter().enumerate().map(move |(end, value)| (index, end, value)));
+        let place = |link: usize, end: usize| Place::default().at("links").at(link).at("ends").at(end);
+        all.filter(move |(.., end)| wanted(end)).map(move |(link, end, value)| (place(link, end), value))
     }
 
     /// A node's devices, each with its place.
@@ -86,7 +89,7 @@ impl Topology {
         let list = place.at("bridges");
         let bridges = node.bridges.iter().enumerate();
         let bridges = bridges.map(move |(index, bridge)| (list.at(index), Device::Bridge(bridge)));
-        let own = self.ends().filter(|(_, end)| end.node == node.name);
+        let own = self.ends(|end| end.node == node.name);
         let list = place.at("vxlans");
         let vxlans = node.vxlans.iter().enumerate();
         let vxlans = vxlans.map(move |(index, vxlan)| (list.at(index), Device::Vxlan(vxlan)));
