@@ -12,8 +12,14 @@ mod watch;
 mod common;
 #[path = "../common/conntrack.rs"]
 mod conntrack;
+#[path = "../common/counting.rs"]
+mod counting;
 #[path = "../common/flood.rs"]
 mod flood;
+#[path = "../common/records.rs"]
+mod records;
+#[path = "../common/tracer.rs"]
+mod tracer;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::process::Stdio;

@@ -7,14 +7,14 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+#[path = "../common/counting.rs"]
+mod counting;
 #[path = "../common/records.rs"]
 mod records;
 #[path = "../common/tracer.rs"]
 mod tracer;
 
 mod bed;
-mod counting;
-
 mod ending;
 mod exact;
 mod filter;

@@ -1,4 +1,5 @@
 //! `netobs drops` under test: started, ended, and its JSON read.
+#![allow(dead_code, reason = "each test binary uses its own part")]
 
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader};
