@@ -17,7 +17,7 @@ pub enum Counter {
     Skipped,
 }
 
-/// Functions that have counters of their own: [`Event::site`](crate::Event::site) is smaller.
+/// Functions that have counters of their own: [`Call::site`](crate::Call::site) is smaller.
 pub const SITES: usize = 128;
 
 /// How many sets of counters there are.

@@ -84,10 +84,8 @@ pub struct Event {
     pub hook: u8,
     /// `PACKET_*`: for this host, broadcast, multicast, for another host, outgoing.
     pub packet_type: u8,
-    /// At [`Hook::Function`](crate::Hook::Function): which.
-    pub site: u8,
     /// Keeps the struct free of padding.
-    pub reserved: u8,
+    pub reserved: [u8; 2],
     /// The device's name as in `net_device.name`.
     pub device: [u64; 2],
     /// Valid with [`flags::CONNTRACK`].

@@ -22,11 +22,8 @@ pub unsafe fn follow<A: Access>(spot: Spot, skb: *const u8) {
     }
     // SAFETY: the offsets are those of the structs the pointers are to.
     unsafe {
-        let extent = Extent::of::<A>(Hook::Function, skb);
-        let packet = identity::known(skb as u64, &extent);
-        if packet == 0 {
-            return;
-        }
+        let extent = || Extent::of::<A>(Hook::Function, skb);
+        let Some((packet, extent)) = identity::find_followed(skb as u64, extent) else { return };
         let mut header = MaybeUninit::<Header>::uninit();
         if !read_header(&extent, &mut header) {
             return;
@@ -35,7 +32,6 @@ pub unsafe fn follow<A: Access>(spot: Spot, skb: *const u8) {
         let socket: *const u8 = A::read(skb, offset!(skb_sk));
         let sighting = Sighting {
             hook: spot.hook,
-            site: spot.site,
             skb,
             device,
             place: place::<A>(device, socket),

@@ -42,7 +42,7 @@ pub enum Hook {
     IcmpSend,
     /// `icmp6_send`: the same in ICMPv6.
     Icmp6Send,
-    /// One of the kernel functions a packet passes: [`Event::site`](crate::Event::site) says which.
+    /// One of the kernel functions a packet passes: [`Call::site`](crate::Call::site) says which.
     Function,
 }
 

@@ -123,16 +123,18 @@ pub enum Identity {
     Unknown,
 }
 
-/// The number of a packet that is followed already and still has this address; 0 if it is none. For places where a
-/// packet neither comes nor goes: nothing is decided and no map is written.
+/// The packet that is followed under this address, if it still is the one that is there. For places where a packet neither
+/// comes nor goes: nothing is decided and no map is written.
 ///
 /// # Safety
-/// `skb` is a `struct sk_buff *` and `extent` its extent.
+/// `extent` is called at most once, and returns that of the live `struct sk_buff *` at this address.
 #[inline(always)]
-pub unsafe fn known(skb: u64, extent: &Extent) -> u64 {
-    let Some(entry) = find(skb) else { return 0 };
+pub unsafe fn find_followed(skb: u64, extent: impl FnOnce() -> Extent) -> Option<(u64, Extent)> {
+    let entry = find(skb)?;
+    let extent = extent();
     // SAFETY: as the caller vouches; a map value stays readable while the program runs.
-    unsafe { if (*entry).fingerprint.is_same_packet(Fingerprint::of(extent)) { (*entry).packet } else { 0 } }
+    unsafe { (*entry).fingerprint.is_same_packet(Fingerprint::of(&extent)) }
+        .then(|| (unsafe { (*entry).packet }, extent))
 }
 
 /// Decides, and keeps the maps in step with what was decided. Returns the fingerprint, too, if it was needed.

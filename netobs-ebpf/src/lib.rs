@@ -3,6 +3,7 @@
 //! The library has no dependencies. The programs are in the binary of this package.
 #![no_std]
 
+mod call;
 mod condition;
 mod counter;
 mod drops;
@@ -12,6 +13,7 @@ pub mod icmp;
 mod layout;
 mod lookup;
 
+pub use call::{CALL_BYTES, Call, Cookie};
 pub use condition::Conditions;
 pub use counter::{Counter, Counters, SITES, SLOTS, slot};
 pub use drops::{DROP_ROWS, DropCounts, DropKey, DropSettings, DropState};

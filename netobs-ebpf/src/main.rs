@@ -9,6 +9,7 @@ mod atomic;
 mod counters;
 mod current;
 mod drop_counter;
+mod early;
 mod filter;
 mod fingerprint;
 mod follow;

@@ -27,8 +27,6 @@ static CONDITIONS: Conditions = Conditions { netns: 0, reserved: 0, device: [0; 
 #[derive(Clone, Copy)]
 pub struct Spot {
     pub hook: Hook,
-    /// See [`Event::site`](netobs_ebpf::Event::site).
-    pub site: u8,
     /// [`flags`] to begin with.
     pub flags: u16,
     /// See [`Event::location`](netobs_ebpf::Event::location).
@@ -40,7 +38,7 @@ pub struct Spot {
 
 impl Spot {
     pub const fn new(hook: Hook) -> Self {
-        Self { hook, site: 0, flags: 0, location: 0, reason: 0, device: null() }
+        Self { hook, flags: 0, location: 0, reason: 0, device: null() }
     }
 }
 
@@ -48,8 +46,8 @@ impl Spot {
 /// `skb` is a live `struct sk_buff *` that `A` may read.
 #[inline(always)]
 pub unsafe fn observe<A: Access>(spot: Spot, skb: *const u8) {
-    let Spot { hook, site, location, reason, .. } = spot;
-    let slot = slot(hook, site);
+    let Spot { hook, location, reason, .. } = spot;
+    let slot = slot(hook, 0);
     if !hook.may_be_first() && !seen::is_anything_followed() {
         return;
     }
@@ -71,7 +69,6 @@ pub unsafe fn observe<A: Access>(spot: Spot, skb: *const u8) {
 
     let mut sighting = Sighting {
         hook,
-        site,
         skb,
         device,
         place: 0,

@@ -1,6 +1,7 @@
 //! The programs. Above each stands the kernel prototype it rests on; all were checked on 6.1, 6.12 and 6.18.
 
 mod drops;
+mod function;
 mod icmp;
 mod netfilter;
 mod route;

@@ -7,7 +7,7 @@ use aya_ebpf::helpers::bpf_ktime_get_ns;
 use aya_ebpf::helpers::generated::bpf_probe_read_kernel;
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{PerCpuArray, RingBuf};
-use netobs_ebpf::{Conntrack, Counter, Event, Hook, MISSING, flags, slot};
+use netobs_ebpf::{CALL_BYTES, Call, Conntrack, Counter, Event, Hook, MISSING, flags, slot};
 
 use crate::access::{Access, LAYOUT, Probed, offset};
 use crate::counters::count;
@@ -61,7 +61,6 @@ pub fn is_ring_busy() -> bool {
 /// What is known of a sighting beside the packet itself.
 pub struct Sighting {
     pub hook: Hook,
-    pub site: u8,
     pub skb: *const u8,
     pub device: *const u8,
     /// Namespace and device, see `observe::place`.
@@ -78,7 +77,7 @@ pub struct Sighting {
 /// The pointers in `sighting` are those of a live packet and its device.
 #[inline(always)]
 pub unsafe fn record<A: Access>(sighting: &Sighting, extent: &Extent, header: &MaybeUninit<Header>) {
-    let slot = slot(sighting.hook, sighting.site);
+    let slot = slot(sighting.hook, 0);
     count(slot, Counter::Emitted);
     let Some(mut entry) = EVENTS.reserve::<Event>(0) else {
         count(slot, Counter::LostRing);
@@ -102,14 +101,29 @@ pub unsafe fn record<A: Access>(sighting: &Sighting, extent: &Extent, header: &M
         (*event).captured = extent.captured as u8;
         (*event).hook = sighting.hook as u8;
         (*event).packet_type = A::read_bits(skb, &LAYOUT.skb_pkt_type);
-        (*event).site = sighting.site;
-        (*event).reserved = 0;
+        (*event).reserved = [0; 2];
         (*event).ifindex = sighting.place as u32;
         (*event).device = if device.is_null() { [0; 2] } else { device_name(device) };
         let ethernet = if extent.ethernet { flags::ETHERNET } else { 0 };
         let conntrack = read_conntrack::<A>(skb, addr_of_mut!((*event).conntrack));
         (*event).flags = sighting.flags | ethernet | conntrack;
         addr_of_mut!((*event).header).write(header.assume_init_read());
+    }
+    entry.submit(NO_WAKEUP);
+}
+
+/// Writes what is known of a call, and from `header` on the first bytes of the packet, unless that is null.
+pub fn record_call(call: Call, header: *const u8) {
+    let slot = slot(Hook::Function, call.site);
+    count(slot, Counter::Emitted);
+    let Some(mut entry) = EVENTS.reserve::<Call>(0) else {
+        count(slot, Counter::LostRing);
+        return;
+    };
+    let written = entry.write(call);
+    if !header.is_null() {
+        // SAFETY: the helper checks the source, and zeroes the target if it cannot be read.
+        unsafe { bpf_probe_read_kernel(written.header.as_mut_ptr().cast(), CALL_BYTES as u32, header.cast()) };
     }
     entry.submit(NO_WAKEUP);
 }

@@ -62,6 +62,7 @@ pub fn run(arguments: DropsArguments) -> anyhow::Result<ExitCode> {
     let selection = Selection {
         netns: arguments.netns.as_deref().map(Netns::open).transpose()?.map(|netns| netns.inode()),
         device: arguments.device.clone(),
+        ..Selection::default()
     };
     let filter = Filter::compile(&arguments.filter.join(" ")).map_err(|error| Refusal::Usage(error.to_string()))?;
     let mut namespaces = Namespaces::new();

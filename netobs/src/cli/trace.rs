@@ -12,7 +12,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::filter::Filter;
 use crate::netns::Netns;
 use crate::output::{Format, Writer, printable, shortened};
-use crate::probe::{Kernel, Selection, Session, tc};
+use crate::probe::{Depth, Kernel, Selection, Session, tc};
 use crate::refusal::Refusal;
 use crate::state::Namespaces;
 use crate::trace::{Limits, Stop, Trace};
@@ -37,6 +37,9 @@ pub struct TraceArguments {
     /// Show where packets pass tc on every veth, bridge and uplink, of the namespace given with --netns or of all.
     #[arg(long)]
     tc: bool,
+    /// How closely to follow packets: where they pass devices, netfilter too, or all functions in between.
+    #[arg(long, value_enum, default_value_t)]
+    hooks: Depth,
     /// Print only packets that were dropped.
     #[arg(long)]
     drops: bool,
@@ -59,6 +62,7 @@ pub fn run(arguments: TraceArguments) -> anyhow::Result<ExitCode> {
     let selection = Selection {
         netns: arguments.netns.as_deref().map(Netns::open).transpose()?.map(|netns| netns.inode()),
         device: arguments.device.clone(),
+        depth: arguments.hooks,
     };
     let filter = Filter::compile(&arguments.filter.join(" ")).map_err(|error| Refusal::Usage(error.to_string()))?;
     let mut namespaces = Namespaces::new();

@@ -1,6 +1,7 @@
 //! What the kernel recorded, as typed values.
 
 mod answer;
+mod call;
 mod conntrack;
 mod header;
 mod ids;
@@ -9,9 +10,10 @@ mod nested;
 mod record;
 
 pub use answer::Answer;
+pub use call::Call;
 pub use conntrack::{Conntrack, ConntrackLayout, Direction, State};
 pub use header::{Detail, Headers, Proto, TcpSegment, Tuple};
 pub use ids::{DeviceName, DropReason, PacketId};
 pub use lookup::{Lookup, RouteKind};
 pub use nested::{Nested, Wrapper};
-pub use record::{Captured, Event, Origin, decode};
+pub use record::{Captured, Event, Origin, Record, decode};

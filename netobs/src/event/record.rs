@@ -3,6 +3,7 @@
 use netobs_ebpf::{HEADER_BYTES, Hook, flags};
 
 use super::answer::Answer;
+use super::call::Call;
 use super::conntrack::{Conntrack, ConntrackLayout};
 use super::header::Headers;
 use super::ids::{DeviceName, DropReason, PacketId};
@@ -44,8 +45,6 @@ pub struct Event {
     pub origin: Option<Origin>,
     /// Where.
     pub hook: Hook,
-    /// Which function, at [`Hook::Function`].
-    pub site: u8,
     /// At a netfilter hook: whether the packet leaves it, accepted by everything there, rather than enters it.
     pub is_leaving: bool,
     /// At a netfilter hook: `br_netfilter` made a bridged frame pass here.
@@ -86,8 +85,29 @@ pub struct Event {
     pub packet_type: u8,
 }
 
+/// One record of the ring buffer.
+#[derive(Clone, Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one at a time, taken in where it is made: a box would be an allocation each"
+)]
+pub enum Record {
+    /// A packet at a hook.
+    Event(Event),
+    /// A packet at the entry of a function.
+    Call(Call),
+}
+
 /// Decodes one record. `None` if the bytes are not one, which would be a defect of ours.
-pub fn decode(bytes: &[u8], layout: Option<&ConntrackLayout>) -> Option<Event> {
+pub fn decode(bytes: &[u8], layout: Option<&ConntrackLayout>) -> Option<Record> {
+    if bytes.len() == Call::BYTES {
+        Call::decode(bytes).map(Record::Call)
+    } else {
+        event(bytes, layout).map(Record::Event)
+    }
+}
+
+fn event(bytes: &[u8], layout: Option<&ConntrackLayout>) -> Option<Event> {
     if bytes.len() < size_of::<netobs_ebpf::Event>() {
         return None;
     }
@@ -109,7 +129,6 @@ pub fn decode(bytes: &[u8], layout: Option<&ConntrackLayout>) -> Option<Event> {
         packet: PacketId(record.packet),
         origin,
         hook,
-        site: record.site,
         is_leaving: has(flags::LEAVING),
         is_bridged: has(flags::BRIDGED),
         output: hook.is_netfilter().then(|| u32::try_from(record.location).ok()).flatten().and_then(index),
@@ -137,11 +156,11 @@ pub fn decode(bytes: &[u8], layout: Option<&ConntrackLayout>) -> Option<Event> {
     })
 }
 
-fn index(number: u32) -> Option<Ifindex> {
+pub(super) fn index(number: u32) -> Option<Ifindex> {
     (number != 0).then_some(Ifindex(number))
 }
 
-fn bytes_of<const WORDS: usize, const BYTES: usize>(words: &[u64; WORDS]) -> [u8; BYTES] {
+pub(super) fn bytes_of<const WORDS: usize, const BYTES: usize>(words: &[u64; WORDS]) -> [u8; BYTES] {
     let mut bytes = [0; BYTES];
     for (chunk, word) in bytes.chunks_exact_mut(8).zip(words) {
         chunk.copy_from_slice(&word.to_ne_bytes());

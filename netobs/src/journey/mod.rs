@@ -13,7 +13,9 @@ pub use nat::{Rewrite, RewriteKind};
 pub use outcome::{Ending, Outcome, judge};
 pub use tracker::Tracker;
 
-use crate::event::{Answer, Captured, Conntrack, DeviceName, DropReason, Headers, Lookup, Nested, Origin, PacketId};
+use crate::event::{
+    Answer, Captured, Conntrack, DeviceName, DropReason, Headers, Lookup, Nested, Origin, PacketId, Tuple,
+};
 use crate::netlink::Ifindex;
 use crate::netns::NetnsInode;
 
@@ -24,8 +26,6 @@ pub struct Hop {
     pub time: u64,
     /// Where in the kernel.
     pub hook: Hook,
-    /// Which function, at [`Hook::Function`].
-    pub site: u8,
     /// What netfilter did with it, at one of its hooks.
     pub passage: Option<Box<Passage>>,
     /// Where it was routed to, if that is what happened here.
@@ -57,6 +57,37 @@ pub struct Passage {
     pub output: Option<Ifindex>,
     /// What it was when everything registered there had accepted it. `None` if that was not seen.
     pub left_as: Option<Headers>,
+}
+
+/// A packet at the entry of a kernel function. There are dozens in a journey, so only what differs is kept.
+#[derive(Clone, Debug)]
+pub struct Step {
+    /// `CLOCK_MONOTONIC`, nanoseconds.
+    pub time: u64,
+    /// Which function: the site of its row.
+    pub site: u8,
+    /// How many hops came before it.
+    pub before_hop: u16,
+    /// Namespace of the device or socket.
+    pub netns: Option<NetnsInode>,
+    /// The device's index there.
+    pub ifindex: Option<Ifindex>,
+    /// Bytes, Ethernet header included where there is one; `None` where it was not looked at.
+    pub length: Option<u32>,
+    /// Addresses and ports; `None` if they are those of the hop or step before.
+    pub tuple: Option<Box<Tuple>>,
+}
+
+impl Journey {
+    /// Addresses and ports at the step with this index.
+    pub fn tuple_at_step(&self, index: usize) -> Tuple {
+        let Some(step) = self.steps.get(index) else { return self.headers.tuple };
+        let since_hop = self.steps.iter().take(index + 1).rev().take_while(|other| other.before_hop == step.before_hop);
+        let changed = since_hop.filter_map(|step| step.tuple.as_deref()).next();
+        let hop = || usize::from(step.before_hop).checked_sub(1).and_then(|hop| self.hops.get(hop));
+        // What came before the first hop had no other addresses yet.
+        changed.copied().unwrap_or_else(|| hop().map_or(self.headers.tuple, |hop| hop.headers.tuple))
+    }
 }
 
 /// The kernel threw the packet away.
@@ -107,6 +138,8 @@ pub struct Journey {
     pub carried: Option<Headers>,
     /// Where it was seen, in order.
     pub hops: Vec<Hop>,
+    /// The functions it was handed to between the hops, in order.
+    pub steps: Vec<Step>,
     /// What NAT made of it, in order.
     pub rewrites: Vec<Rewrite>,
     /// The ICMP error it was answered with last, and where.

@@ -15,7 +15,6 @@ impl Journey {
         self.hops.push(Hop {
             time: event.time,
             hook: event.hook,
-            site: event.site,
             passage: None,
             lookup: Some(Box::new(lookup.clone())),
             netns: event.netns,

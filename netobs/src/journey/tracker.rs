@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use netobs_ebpf::Hook;
 
-use super::{Drop, Hop, Journey, Passage, Rewrite, RewriteKind, nat};
-use crate::event::{Event, Headers, Origin, PacketId, Wrapper};
+use super::{Drop, Hop, Journey, Passage, Rewrite, RewriteKind, Step, nat};
+use crate::event::{Call, Event, Headers, Origin, PacketId, Wrapper};
 use crate::netns::NetnsInode;
 
 /// A journey that ended may still get one event: the copy that a raw socket held is freed when it is read.
@@ -63,6 +63,18 @@ impl Tracker {
         if journey.is_over() && !was_over {
             self.ended.push_back((event.time + SETTLE, event.packet));
         }
+    }
+
+    /// Takes in that a packet was handed to a function.
+    pub fn call(&mut self, call: &Call) {
+        // Handed out already: only a drop is news.
+        let Some(journey) = self.open.get_mut(&call.packet) else { return };
+        if call.time < journey.started {
+            self.starts.remove(&(journey.started, call.packet));
+            journey.started = call.time;
+            self.starts.insert((journey.started, call.packet));
+        }
+        journey.step(call);
     }
 
     /// Journeys that are over at `now` (`CLOCK_MONOTONIC`, nanoseconds), in the order they began.
@@ -146,6 +158,7 @@ impl Journey {
             now: event.headers,
             carried: carried(event),
             hops: Vec::with_capacity(14),
+            steps: Vec::new(),
             rewrites: Vec::new(),
             answered: None,
             copies: 0,
@@ -176,8 +189,9 @@ impl Journey {
             | Hook::NetifRx
             | Hook::NetifReceiveSkb
             | Hook::TcIngress
-            | Hook::TcEgress
-            | Hook::Function => self.pass(event),
+            | Hook::TcEgress => self.pass(event),
+            // Recorded as calls.
+            Hook::Function => {}
             Hook::FibTableLookup | Hook::Fib6TableLookup => self.look_up(event),
             Hook::IcmpSend | Hook::Icmp6Send => {
                 self.answered = event.answer.map(|answer| (answer, event.netns)).or(self.answered);
@@ -253,6 +267,29 @@ impl Journey {
         }
     }
 
+    fn step(&mut self, call: &Call) {
+        self.last = self.last.max(call.time);
+        let last = self.hops.last().map(|hop| hop.headers.tuple);
+        let since = self.steps.iter().rev().take_while(|step| usize::from(step.before_hop) == self.hops.len());
+        let known = since.filter_map(|step| step.tuple.as_deref().copied()).next().or(last);
+        let here = call.tuple.map(|tuple| match known {
+            // The ports may lie beyond what was recorded.
+            Some(known) if tuple.sport.is_none() && (known.src, known.dst) == (tuple.src, tuple.dst) => known,
+            _ => tuple,
+        });
+        let step = Step {
+            time: call.time,
+            site: call.site,
+            before_hop: if call.is_early { 0 } else { u16::try_from(self.hops.len()).unwrap_or(u16::MAX) },
+            netns: call.netns,
+            ifindex: call.ifindex,
+            length: call.length,
+            tuple: here.filter(|here| Some(*here) != known).map(Box::new),
+        };
+        // The early ones come behind the first event, in order, and before all others.
+        self.steps.push(step);
+    }
+
     fn pass(&mut self, event: &Event) {
         let passage = event.hook.is_netfilter().then(|| Passage {
             is_bridged: event.is_bridged && self.is_still_bridged(event),
@@ -268,7 +305,6 @@ impl Journey {
         let hop = Hop {
             time: event.time,
             hook: event.hook,
-            site: event.site,
             passage: passage.map(Box::new),
             lookup: None,
             netns: event.netns,

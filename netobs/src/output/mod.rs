@@ -5,6 +5,7 @@ pub mod drops;
 
 mod escape;
 mod format;
+mod functions;
 mod record;
 mod route;
 mod screen;

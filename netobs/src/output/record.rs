@@ -53,8 +53,11 @@ pub struct HopRecord {
     pub ifindex: Option<u32>,
     /// Name of the hook.
     pub hook: &'static str,
+    /// It is a function's entry: one of dozens.
+    #[serde(skip)]
+    pub is_function: bool,
     /// Bytes, Ethernet header included where there is one.
-    pub length: u32,
+    pub length: Option<u32>,
     /// Addresses and ports here.
     pub tuple: TupleRecord,
     /// Addresses and ports of the packet inside, where this one is a VXLAN tunnel's.
@@ -284,6 +287,11 @@ pub struct ProbeRecord {
     pub attached: bool,
     /// The reason if not.
     pub why_not: Option<String>,
+    /// The reason why not in a better way, if there is one.
+    pub fell_back: Option<String>,
+    /// It is one of many functions.
+    #[serde(skip)]
+    pub is_function: bool,
     /// Events it emitted.
     pub events: u64,
     /// Events of it that the ring buffer had no room for.
@@ -352,11 +360,13 @@ fn as_available<S: serde::Serializer>(probes: &[ProbeRecord], serializer: S) -> 
         kind: &'a str,
         available: bool,
         why_not: &'a Option<String>,
+        fell_back: &'a Option<String>,
     }
     serializer.collect_seq(probes.iter().map(|probe| Available {
         name: &probe.name,
         kind: probe.kind,
         available: probe.attached,
         why_not: &probe.why_not,
+        fell_back: &probe.fell_back,
     }))
 }

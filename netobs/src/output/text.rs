@@ -6,7 +6,7 @@ use super::record::{
     AnswerRecord, CapabilitiesRecord, DropRecord, HopRecord, MssRecord, NatRecord, NetfilterRecord, OutcomeCounts,
     PacketRecord, RuleRecord, SummaryRecord, TupleRecord,
 };
-use super::{Style, printable, shortened};
+use super::{Style, functions, printable, shortened};
 use crate::evidence::Receiver;
 
 /// Columns a text line may take.
@@ -22,19 +22,27 @@ pub(super) fn packet(out: &mut impl Write, packet: &PacketRecord, style: Style) 
     if let (Some(relation), Some(parent)) = (packet.relation, &packet.parent) {
         writeln!(out, "{INDENT}{}", style.faint(&format!("{relation} of {parent}")))?;
     }
-    let shown = || packet.hops.iter().filter(|hop| hop.route.is_none());
+    let shown = || packet.hops.iter().filter(|hop| hop.route.is_none() && !hop.is_function);
     let netns_width = width(shown().map(|hop| netns_of(hop).chars().count()));
     let device_width = width(shown().map(|hop| device_of(hop).chars().count()));
     let hook_width = width(shown().map(|hop| hop.hook.len()));
+    let mut functions = Vec::new();
     let mut state = None;
     let mut inner = None;
     for (index, hop) in packet.hops.iter().enumerate() {
         for nat in packet.nat.iter().filter(|nat| nat.before_hop == index) {
+            trail(out, &mut functions, style)?;
             rewritten(out, nat, style)?;
         }
         if let Some((offered, clamped)) = packet.mss.as_ref().filter(|mss| mss.hop == Some(index)).and_then(clamping) {
+            trail(out, &mut functions, style)?;
             writeln!(out, "{INDENT}{}", style.change(&format!("mss {offered} ⇒ {clamped}")))?;
         }
+        if hop.is_function {
+            functions.push(hop.hook);
+            continue;
+        }
+        trail(out, &mut functions, style)?;
         if hop.inner.is_some() && hop.inner != inner {
             let carried = hop.inner.as_ref().map(path).unwrap_or_default();
             writeln!(out, "{INDENT}{}", style.faint(&format!("carries {carried}")))?;
@@ -62,6 +70,7 @@ pub(super) fn packet(out: &mut impl Write, packet: &PacketRecord, style: Style) 
         );
         writeln!(out, "{}{}", if note.is_empty() { line.trim_end() } else { &line }, style.faint(&note))?;
     }
+    trail(out, &mut functions, style)?;
     if let Some(line) = packet.mss.as_ref().and_then(too_large) {
         for line in wrap(&line, WIDTH - INDENT.len()) {
             writeln!(out, "{INDENT}{}", style.change(&line))?;
@@ -84,6 +93,15 @@ fn answered(answer: &AnswerRecord) -> String {
     let proto = if answer.proto == "icmp6" { "ICMPv6" } else { "ICMP" };
     let place = answer.netns.as_ref().map(|netns| format!(" by {}", printable(netns))).unwrap_or_default();
     format!("{verb}{place} with {proto} {}", answer.meaning)
+}
+
+/// The functions that were passed since the last line.
+fn trail(out: &mut impl Write, functions: &mut Vec<&str>, style: Style) -> io::Result<()> {
+    for line in functions::trail(functions, WIDTH - INDENT.len()) {
+        writeln!(out, "{INDENT}{}", style.faint(&line))?;
+    }
+    functions.clear();
+    Ok(())
 }
 
 fn clamping(mss: &MssRecord) -> Option<(u16, u16)> {
@@ -126,7 +144,7 @@ fn ending(out: &mut impl Write, packet: &PacketRecord, style: Style) -> io::Resu
     let at = at.map_or_else(|| INDENT.get(..14).unwrap_or_default().to_owned(), offset);
     let by =
         end.and_then(|end| end.function.as_ref()).map(|name| format!(" ({})", printable(name))).unwrap_or_default();
-    let last = packet.hops.last();
+    let last = packet.hops.iter().rfind(|hop| !hop.is_function);
     let place = last.map(|hop| format!(" in {}", netns_of(hop))).unwrap_or_default();
     let line = match packet.outcome {
         "delivered" => {
@@ -256,9 +274,12 @@ pub(super) fn summary(out: &mut impl Write, summary: &SummaryRecord, style: Styl
         writeln!(out, "All {attached} probes were attached.")?;
     } else {
         writeln!(out, "{attached} of {} probes were attached:", summary.probes.len())?;
-        for probe in summary.probes.iter().filter(|probe| !probe.attached) {
+        for probe in summary.probes.iter().filter(|probe| !probe.attached && !probe.is_function) {
             let why = probe.why_not.as_deref().unwrap_or("no reason given");
             writeln!(out, "  {} ({}): {}", probe.name, probe.kind, printable(why))?;
+        }
+        for line in functions::missing(&summary.probes, WIDTH - 2) {
+            writeln!(out, "  {line}")?;
         }
     }
     Ok(())
@@ -284,21 +305,32 @@ fn outcomes(counts: &OutcomeCounts) -> String {
 /// Prints what the kernel allows.
 pub(super) fn capabilities(out: &mut impl Write, record: &CapabilitiesRecord, style: Style) -> io::Result<()> {
     writeln!(out, "{}", style.strong(&format!("Linux {}", printable(&record.kernel))))?;
-    let names = width(record.probes.iter().map(|probe| probe.name.len()));
+    let names = width(record.probes.iter().filter(|probe| !probe.is_function).map(|probe| probe.name.len()));
     let kinds = width(record.probes.iter().map(|probe| probe.kind.len()));
-    for probe in &record.probes {
-        let verdict = match &probe.why_not {
-            None => style.good("yes"),
-            Some(why) => format!("{} {}", style.bad("no"), printable(why)),
+    for probe in record.probes.iter().filter(|probe| !probe.is_function) {
+        let verdict = match (&probe.why_not, &probe.fell_back) {
+            (None, None) => style.good("yes"),
+            (None, Some(why)) => format!("{} not better: {}", style.good("yes"), printable(why)),
+            (Some(why), _) => format!("{} {}", style.bad("no"), printable(why)),
         };
         writeln!(out, "  {:names$}  {:kinds$}  {verdict}", probe.name, probe.kind)?;
+    }
+    if let Some((kind, attached, all, fell_back)) = functions::attached(&record.probes) {
+        let yes = if attached == 0 { style.bad("no") } else { style.good("yes") };
+        let why = fell_back.map(|why| format!(", not better: {}", printable(why))).unwrap_or_default();
+        writeln!(out, "  {:names$}  {kind:kinds$}  {yes} {attached} of {all}{why}", "functions")?;
+        for line in functions::missing(&record.probes, WIDTH - 4) {
+            writeln!(out, "    {line}")?;
+        }
     }
     if record.blind_spots.is_empty() {
         return writeln!(out, "Every hook can be attached here.");
     }
     writeln!(out, "Not seen on this kernel:")?;
     for blind_spot in &record.blind_spots {
-        writeln!(out, "  - {blind_spot}")?;
+        for (number, line) in wrap(blind_spot, WIDTH - 4).iter().enumerate() {
+            writeln!(out, "  {} {line}", if number == 0 { "-" } else { " " })?;
+        }
     }
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! What is read from the running kernel's BTF once, before anything is loaded.
 
-use netobs_ebpf::{Bits, Layout};
+use netobs_ebpf::{Bits, Hook, Layout};
 
 use super::drops::DropLayout;
 use super::hooks;
@@ -21,6 +21,15 @@ pub struct Kernel {
     pub drops: DropLayout,
     reasons: Reasons,
     tracepoints: Vec<(&'static str, usize)>,
+    functions: Vec<(u8, SkbArgument)>,
+}
+
+/// Which of a function's arguments is the packet.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct SkbArgument {
+    pub index: u8,
+    /// It is a pointer to the pointer.
+    pub is_indirect: bool,
 }
 
 /// Why the kernel's description cannot be used.
@@ -60,6 +69,10 @@ impl Kernel {
             .and_then(|extensions| extensions.value("SKB_EXT_BRIDGE_NF"))
             .and_then(|bit| 1_u32.checked_shl(u32::try_from(bit).ok()?))
             .unwrap_or(0);
+        let functions = hooks()
+            .filter(|row| row.hook == Hook::Function)
+            .filter_map(|row| Some((row.site, skb_argument(&btf, row.function)?)))
+            .collect();
         let tracepoints = hooks().filter_map(|row| Some((row.name, arguments(row.name)?))).collect();
         Ok(Self {
             release: nix::sys::utsname::uname()
@@ -70,6 +83,7 @@ impl Kernel {
             drops: DropLayout::read(&btf),
             reasons: Reasons::read(&btf),
             tracepoints,
+            functions,
         })
     }
 
@@ -79,10 +93,26 @@ impl Kernel {
         self.reasons.name(reason)
     }
 
+    /// Which argument of a function is the packet; `None` if the kernel does not have it, or its module is not loaded.
+    pub(super) fn function(&self, site: u8) -> Option<SkbArgument> {
+        self.functions.iter().find_map(|(known, argument)| (*known == site).then_some(*argument))
+    }
+
     /// Whether the kernel has this tracepoint.
     pub fn has_tracepoint(&self, name: &str) -> bool {
         self.tracepoints.iter().any(|(known, _)| *known == name)
     }
+}
+
+/// The program looks at the first four arguments.
+fn skb_argument(btf: &Btf, function: &str) -> Option<SkbArgument> {
+    let prototype = btf.function(function)?;
+    let (index, is_indirect) = match prototype.typed("struct sk_buff *") {
+        Some(index) => (index, false),
+        None => (prototype.typed("struct sk_buff **")?, true),
+    };
+    let index = u8::try_from(index).ok().filter(|index| *index < 4)?;
+    Some(SkbArgument { index, is_indirect })
 }
 
 /// Byte offset of a dotted path, or the size of a struct for a path that begins with `#`.

@@ -2,6 +2,7 @@
 
 mod counters;
 pub mod drops;
+mod functions;
 mod hooks;
 mod kernel;
 mod misses;
@@ -16,4 +17,4 @@ pub mod tc;
 pub use counters::Losses;
 pub use hooks::{HookRow, Kind, hooks};
 pub use kernel::{Kernel, KernelError};
-pub use session::{ProbeError, ProbeStatus, Selection, Session};
+pub use session::{Depth, ProbeError, ProbeStatus, Selection, Session};

@@ -6,6 +6,7 @@ use aya::{Btf, Ebpf};
 use netobs_ebpf::{Conditions, Counters};
 
 use super::counters::{self, Losses};
+use super::functions::{self, Functions};
 use super::hooks::{HookRow, Kind, hooks};
 use super::kernel::Kernel;
 use super::netfilter::Netfilter;
@@ -15,13 +16,27 @@ use crate::filter::Filter;
 use crate::netns::{Netns, NetnsInode};
 use crate::state::Namespaces;
 
-/// Which packets to follow, where they are first seen.
+/// Which hooks to attach, beside those that only certain devices have.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
+pub enum Depth {
+    /// Where packets enter and leave devices, where they are dropped and delivered.
+    Devices,
+    /// Netfilter's five hooks, too.
+    Netfilter,
+    /// The kernel functions in between, too.
+    #[default]
+    All,
+}
+
+/// Which packets to follow, where they are first seen, and how closely.
 #[derive(Clone, Debug, Default)]
 pub struct Selection {
     /// Only from this namespace on.
     pub netns: Option<NetnsInode>,
     /// Only from a device of this name on.
     pub device: Option<String>,
+    /// Through which hooks.
+    pub depth: Depth,
 }
 
 /// What became of one hook.
@@ -33,6 +48,16 @@ pub struct ProbeStatus {
     pub kind: Kind,
     /// Why it is not attached; `None` if it is.
     pub why_not: Option<String>,
+    /// Why it is not attached in a better way; `None` if there is no better one.
+    pub fell_back: Option<String>,
+}
+
+impl ProbeStatus {
+    /// What is therefore not seen. Nothing if another hook sees it in this one's place.
+    pub fn blind_spot(&self) -> Option<&'static str> {
+        let why_not = self.why_not.as_ref()?;
+        (!why_not.starts_with(functions::IN_ITS_PLACE)).then_some(self.row.blind_spot)
+    }
 }
 
 /// Why nothing can be observed.
@@ -54,6 +79,7 @@ pub struct Session {
     probes: Vec<ProbeStatus>,
     undo: tc::Undo,
     netfilter: Netfilter,
+    functions: Functions,
     /// Why the netfilter programs are not attached in some namespace.
     refused: Option<String>,
     /// Set when detached.
@@ -86,9 +112,19 @@ impl Session {
             probes.push(attach_first(&mut ebpf, kernel, row, &btf));
         }
         let mut netfilter = Netfilter::default();
-        probes.extend(netfilter.load(&raw, &mut ebpf));
+        if selection.depth >= Depth::Netfilter {
+            probes.extend(netfilter.load(&raw, &mut ebpf));
+        }
+        let mut functions = Functions::default();
+        if selection.depth >= Depth::All {
+            let (attached, statuses) = Functions::attach(&raw, kernel);
+            functions = attached;
+            probes.extend(statuses);
+        }
         let undo = tc::Undo::default();
-        Ok((Self { ebpf: Some(ebpf), counters, probes, undo, netfilter, refused: None, missed: None }, ring))
+        let session =
+            Self { ebpf: Some(ebpf), counters, probes, undo, netfilter, functions, refused: None, missed: None };
+        Ok((session, ring))
     }
 
     /// Attaches the classifiers to these devices, once. Without this call they are not even loaded.
@@ -158,12 +194,13 @@ impl Session {
         // The kernel's own count goes with the programs.
         let missed = self.count_missed();
         self.missed.get_or_insert(missed);
+        self.functions = Functions::default();
         self.netfilter = Netfilter::default();
         self.ebpf = None;
     }
 
     fn count_missed(&self) -> u64 {
-        misses::total(self.ebpf.as_ref()) + self.netfilter.missed()
+        misses::total(self.ebpf.as_ref()) + self.netfilter.missed() + self.functions.missed()
     }
 }
 
@@ -184,12 +221,15 @@ fn attach_first(ebpf: &mut Ebpf, kernel: &Kernel, row: &'static HookRow, btf: &B
             _ => attach_kprobe(ebpf, row),
         };
         match attached {
-            Ok(()) => return ProbeStatus { row, kind, why_not: None },
+            Ok(()) => {
+                let fell_back = (!refusals.is_empty()).then(|| refusals.join("; "));
+                return ProbeStatus { row, kind, why_not: None, fell_back };
+            }
             Err(why) if row.kinds.len() > 1 => refusals.push(format!("{}: {why}", kind.name())),
             Err(why) => refusals.push(why),
         }
     }
-    ProbeStatus { row, kind, why_not: Some(refusals.join("; ")) }
+    ProbeStatus { row, kind, why_not: Some(refusals.join("; ")), fell_back: None }
 }
 
 /// The program has the name of the hook and `_probed`: the name alone is the tracepoint's.

@@ -1,6 +1,7 @@
 //! The segment size that a SYN asks for, and whether the way it took can carry such segments.
 
 use super::narrate::Narrator;
+use super::order::Order;
 use crate::event::Detail;
 use crate::journey::{Hop, Journey};
 use crate::output::{MssRecord, SmallestMtu};
@@ -11,7 +12,7 @@ const IPV4_HEADER: u32 = 20;
 const IPV6_HEADER: u32 = 40;
 
 /// `None` unless the packet is a SYN that asks for a segment size.
-pub(super) fn mss(journey: &Journey, narrator: &mut Narrator<'_>) -> Option<MssRecord> {
+pub(super) fn mss(journey: &Journey, narrator: &mut Narrator<'_>, order: &Order) -> Option<MssRecord> {
     let offered = offer(&journey.headers.detail)?;
     let changed = journey.hops.iter().enumerate().find_map(|(index, hop)| {
         let now = offer(&hop.headers.detail)?;
@@ -36,7 +37,7 @@ pub(super) fn mss(journey: &Journey, narrator: &mut Narrator<'_>) -> Option<MssR
     Some(MssRecord {
         offered,
         clamped_to: changed.map(|(_, now)| now),
-        hop: changed.map(|(index, _)| index),
+        hop: changed.map(|(index, _)| order.of_hop(index)),
         fits,
         would_fit: smallest.and_then(|(mtu, _)| u16::try_from(mtu.saturating_sub(headers)).ok()),
         smallest_mtu: smallest.map(|(bytes, hop)| SmallestMtu {

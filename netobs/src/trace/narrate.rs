@@ -2,9 +2,12 @@
 
 use std::collections::HashSet;
 
+use netobs_ebpf::Hook;
+
 use super::firewall::Firewall;
 use super::info::{info, meaning};
 use super::mss::mss;
+use super::order::{Order, Place};
 use super::time::WallClock;
 use crate::event::{Answer, Conntrack, Detail, Direction, Origin, Proto, Tuple, Wrapper};
 use crate::evidence::{self, Gatherer};
@@ -78,6 +81,7 @@ impl<'k> Narrator<'k> {
             Origin::Clone(parent) => (Some(parent.to_string()), Some("clone")),
             Origin::Retransmission(parent) => (Some(parent.to_string()), Some("retransmission")),
         };
+        let order = Order::of(journey);
         PacketRecord {
             kind: "packet",
             id: journey.packet.to_string(),
@@ -88,9 +92,9 @@ impl<'k> Narrator<'k> {
             info: info(&journey.headers, journey.nested.as_deref()),
             length: journey.length,
             tuple: tuple(journey.headers.tuple),
-            mss: mss(journey, self),
-            hops: (0..journey.hops.len()).filter_map(|index| self.hop(journey, index)).collect(),
-            nat: self.rewrites(journey),
+            mss: mss(journey, self, &order),
+            hops: order.iter().filter_map(|place| self.place(journey, *place)).collect(),
+            nat: self.rewrites(journey, &order),
             outcome: outcome.name(),
             answered: journey.answered.as_ref().map(|(answer, netns)| self.answer(answer, *netns)),
             drop: match &journey.dropped {
@@ -101,6 +105,40 @@ impl<'k> Narrator<'k> {
         }
     }
 
+    fn place(&mut self, journey: &Journey, place: Place) -> Option<HopRecord> {
+        match place {
+            Place::Hop(index) => self.hop(journey, index),
+            Place::Step(index) => self.step(journey, index),
+        }
+    }
+
+    fn step(&mut self, journey: &Journey, index: usize) -> Option<HopRecord> {
+        let step = journey.steps.get(index)?;
+        let device = journey.hops.iter().find(|hop| (hop.netns, hop.ifindex) == (step.netns, step.ifindex));
+        let device = match (device, step.netns.zip(step.ifindex)) {
+            (Some(hop), Some(_)) => hop.device.map(|device| device.to_string_lossy()),
+            (_, Some((netns, device))) => {
+                self.neighbourhood.device_name(&mut self.namespaces, netns, device).map(str::to_owned)
+            }
+            (_, None) => None,
+        };
+        Some(HopRecord {
+            offset_ns: step.time.saturating_sub(journey.started),
+            netns: self.netns(step.netns),
+            netns_inode: step.netns.map(|netns| netns.0),
+            device,
+            ifindex: step.ifindex.map(|ifindex| ifindex.0),
+            hook: HookRow::of(Hook::Function, step.site).map_or("?", |row| row.name),
+            is_function: true,
+            length: step.length,
+            tuple: tuple(journey.tuple_at_step(index)),
+            inner: None,
+            ct: None,
+            netfilter: None,
+            route: None,
+        })
+    }
+
     fn hop(&mut self, journey: &Journey, index: usize) -> Option<HopRecord> {
         let hop = journey.hops.get(index)?;
         Some(HopRecord {
@@ -109,8 +147,9 @@ impl<'k> Narrator<'k> {
             netns_inode: hop.netns.map(|netns| netns.0),
             device: hop.device.map(|device| device.to_string_lossy()),
             ifindex: hop.ifindex.map(|ifindex| ifindex.0),
-            hook: HookRow::of(hop.hook, hop.site).map_or("?", |row| row.name),
-            length: hop.length,
+            hook: HookRow::of(hop.hook, 0).map_or("?", |row| row.name),
+            is_function: false,
+            length: Some(hop.length),
             tuple: tuple(hop.headers.tuple),
             inner: hop.nested.as_ref().and_then(|nested| match nested.wrapper {
                 Wrapper::Vxlan { .. } => Some(tuple(nested.headers.tuple)),
@@ -172,7 +211,7 @@ impl<'k> Narrator<'k> {
         (is_inside || self.function(drop.location).as_deref() == Some("nf_hook_slow")).then_some(index)
     }
 
-    fn rewrites(&mut self, journey: &Journey) -> Vec<NatRecord> {
+    fn rewrites(&mut self, journey: &Journey, order: &Order) -> Vec<NatRecord> {
         let mut records = Vec::new();
         for rewrite in &journey.rewrites {
             let found = self.firewall.translated(journey, rewrite, &mut self.namespaces);
@@ -185,7 +224,7 @@ impl<'k> Narrator<'k> {
                 hook: rewrite.hook,
                 before: tuple(rewrite.before),
                 after: tuple(rewrite.after),
-                before_hop: rewrite.before_hop,
+                before_hop: order.rewritten_before(journey, rewrite),
             });
         }
         records
@@ -195,7 +234,7 @@ impl<'k> Narrator<'k> {
         let reason = self.kernel.reason(drop.reason).map(str::to_owned);
         let function = self.function(drop.location);
         let hop = self.dropping_hook(journey).and_then(|index| journey.hops.get(index));
-        let hook = hop.and_then(|hop| HookRow::of(hop.hook, hop.site));
+        let hook = hop.and_then(|hop| HookRow::of(hop.hook, 0));
         let by_a_rule = hop.filter(|hop| hop.passage.as_ref().is_some_and(|passage| passage.left_as.is_none()));
         let found = by_a_rule.and_then(|hop| {
             let out = hop.passage.as_ref().and_then(|passage| self.output(hop.netns, passage));

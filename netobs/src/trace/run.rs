@@ -6,10 +6,11 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use aya::maps::{MapData, RingBuf};
+use netobs_ebpf::Hook;
 
 use super::narrate::Narrator;
 use super::time::monotonic;
-use crate::event;
+use crate::event::{self, Record};
 use crate::journey::{Journey, Outcome, Tracker};
 use crate::output::{Closed, LostRecord, OutcomeCounts, ProbeRecord, SummaryRecord, Writer};
 use crate::probe::{Kernel, Losses, ProbeStatus, Session};
@@ -183,15 +184,20 @@ impl<'k> Trace<'k> {
         while read < BATCH {
             let Some(item) = self.ring.next() else { break };
             read += 1;
-            if let Some(event) = event::decode(&item, self.kernel.conntrack.as_ref()) {
-                newest = newest.max(event.time);
-                self.decoded += 1;
-                if let Some(netns) = event.netns {
-                    self.session.saw(netns);
+            let Some(record) = event::decode(&item, self.kernel.conntrack.as_ref()) else { continue };
+            self.decoded += 1;
+            match record {
+                Record::Event(event) => {
+                    newest = newest.max(event.time);
+                    if let Some(netns) = event.netns {
+                        self.session.saw(netns);
+                    }
+                    if event.time >= self.since {
+                        self.tracker.push(&event);
+                    }
                 }
-                if event.time >= self.since {
-                    self.tracker.push(&event);
-                }
+                Record::Call(call) if call.time >= self.since => self.tracker.call(&call),
+                Record::Call(_) => {}
             }
         }
         (read, newest)
@@ -287,6 +293,8 @@ impl ProbeRecord {
             kind: status.kind.name(),
             attached: status.why_not.is_none(),
             why_not: status.why_not.clone(),
+            fell_back: status.fell_back.clone(),
+            is_function: status.row.hook == Hook::Function,
             events: losses.emitted,
             lost: losses.ring,
         }

@@ -1,7 +1,7 @@
 //! The one table of hooks: attaching, `netobs check`, the output's names and the documentation all read it.
 
 mod core;
-mod functions;
+pub(super) mod functions;
 
 use netobs_ebpf::Hook;
 
@@ -81,7 +81,7 @@ impl HookRow {
 /// Every hook: those with a program of their own in the order of their numbers, then the functions in the order of their
 /// sites.
 pub fn hooks() -> impl Iterator<Item = &'static HookRow> {
-    core::ROWS.iter().chain(&functions::ROWS)
+    core::ROWS.iter().chain(functions::ROWS.iter())
 }
 
 #[cfg(test)]

@@ -57,19 +57,19 @@ impl Netfilter {
             .as_ref()
             .map_err(Clone::clone)
             .and_then(|raw| Ok((raw.load("nf_entering", Type::Netfilter)?, raw.load("nf_leaving", Type::Netfilter)?)));
-        let (kind, why_not) = match loaded {
+        let (kind, why_not, fell_back) = match loaded {
             Ok(programs) => {
                 self.programs = Some(programs);
                 raise_file_limit();
-                (Kind::Netfilter, None)
+                (Kind::Netfilter, None, None)
             }
             Err(no_link) => match attach_function(ebpf) {
-                Ok(()) => (Kind::Kprobe, None),
-                Err(no_kprobe) => (Kind::Kprobe, Some(format!("netfilter: {no_link}; kprobe: {no_kprobe}"))),
+                Ok(()) => (Kind::Kprobe, None, Some(format!("netfilter: {no_link}"))),
+                Err(no_kprobe) => (Kind::Kprobe, Some(format!("netfilter: {no_link}; kprobe: {no_kprobe}")), None),
             },
         };
         let rows = Hook::ALL.into_iter().filter(|hook| hook.is_netfilter()).filter_map(|hook| HookRow::of(hook, 0));
-        rows.map(|row| ProbeStatus { row, kind, why_not: why_not.clone() }).collect()
+        rows.map(|row| ProbeStatus { row, kind, why_not: why_not.clone(), fell_back: fell_back.clone() }).collect()
     }
 
     /// A packet was seen in this namespace.

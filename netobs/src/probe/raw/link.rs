@@ -10,7 +10,7 @@ use super::syscall::{AttributeBuffer, bpf_fd};
 
 /// A program attached somewhere.
 pub(in crate::probe) struct Link {
-    _fd: OwnedFd,
+    pub(super) fd: OwnedFd,
 }
 
 /// Where in netfilter.
@@ -38,6 +38,6 @@ impl Link {
             create.__bindgen_anon_3.netfilter.priority = hook.priority;
             bpf_fd(bpf_cmd::BPF_LINK_CREATE, &mut attributes)
         }?;
-        Ok(Self { _fd: fd })
+        Ok(Self { fd })
     }
 }

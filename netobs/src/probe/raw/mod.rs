@@ -3,10 +3,12 @@
 //!
 //! They come from the same object as all others and share its maps.
 
+mod function;
 mod link;
 mod object;
 mod syscall;
 
+pub(super) use function::{Function, has_kprobes};
 pub(super) use link::{Link, NetfilterHook};
 pub(super) use object::{Program, RawObject, Type};
 pub(super) use syscall::{AttributeBuffer, bpf};

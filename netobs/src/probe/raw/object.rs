@@ -31,6 +31,10 @@ pub(in crate::probe) struct RawObject {
 pub(in crate::probe) enum Type {
     /// `BPF_PROG_TYPE_NETFILTER`
     Netfilter,
+    /// `BPF_PROG_TYPE_KPROBE`, for one function with each link.
+    Kprobe,
+    /// `BPF_PROG_TYPE_KPROBE`, for many functions with one link.
+    KprobeMulti,
 }
 
 /// A program in the kernel.
@@ -78,15 +82,20 @@ impl RawObject {
         let mut attributes = AttributeBuffer::new();
         let mut log = Vec::new();
         let mut load = |log: &mut Vec<u8>| -> io::Result<OwnedFd> {
+            // Of a program for one function the kernel expects nothing (`BPF_PERF_EVENT` came later than those).
             let (kind, attach) = match as_type {
-                Type::Netfilter => (bpf_prog_type::BPF_PROG_TYPE_NETFILTER, bpf_attach_type::BPF_NETFILTER),
+                Type::Netfilter => (bpf_prog_type::BPF_PROG_TYPE_NETFILTER, bpf_attach_type::BPF_NETFILTER as u32),
+                Type::Kprobe => (bpf_prog_type::BPF_PROG_TYPE_KPROBE, 0),
+                Type::KprobeMulti => {
+                    (bpf_prog_type::BPF_PROG_TYPE_KPROBE, bpf_attach_type::BPF_TRACE_KPROBE_MULTI as u32)
+                }
             };
             let info = &function.func_info.func_info;
             // SAFETY: this member is the one the command reads; pointers are to what outlives the call.
             unsafe {
                 let load = &mut attributes.0.__bindgen_anon_3;
                 load.prog_type = kind as u32;
-                load.expected_attach_type = attach as u32;
+                load.expected_attach_type = attach;
                 load.insns = function.instructions.as_ptr() as u64;
                 load.insn_cnt = function.instructions.len() as u32;
                 load.license = LICENSE.as_ptr() as u64;

@@ -37,10 +37,10 @@ impl Report {
         for ((direction, kind), line) in self.lines {
             let Some(row) = HookRow::of(direction.hook(), 0) else { continue };
             if line.attached > 0 {
-                statuses.push(ProbeStatus { row, kind, why_not: None });
+                statuses.push(ProbeStatus { row, kind, why_not: None, fell_back: None });
             }
             if !line.failures.is_empty() {
-                statuses.push(ProbeStatus { row, kind, why_not: Some(list(&line.failures)) });
+                statuses.push(ProbeStatus { row, kind, why_not: Some(list(&line.failures)), fell_back: None });
             }
         }
         statuses
