@@ -31,10 +31,15 @@ fn has_links(traced: &Traced) -> bool {
     traced.summary.probes.iter().any(|probe| probe.name == "nf_forward" && probe.kind == "netfilter")
 }
 
+/// Whether it is one of netfilter's five, and not a function of its.
+fn is_netfilter(hook: &str) -> bool {
+    HOOKS.iter().any(|name| hook.strip_prefix("nf_") == Some(name))
+}
+
 /// The netfilter hooks a packet entered in a namespace.
 fn entered<'p>(packet: &'p Packet, netns: &str) -> Vec<&'p str> {
     let inside = packet.hops.iter().filter(|hop| hop.netns.as_deref() == Some(netns));
-    inside.map(|hop| hop.hook.as_str()).filter(|hook| hook.starts_with("nf_")).collect()
+    inside.map(|hop| hop.hook.as_str()).filter(|hook| is_netfilter(hook)).collect()
 }
 
 /// Gives the host and c1 addresses of IPv6 that can be used at once.
@@ -94,7 +99,7 @@ fn a_drop_names_the_hook_it_happened_in() {
                 continue;
             }
             assert_eq!(drop.hook.as_ref(), Some(&expected), "{family} {packet:#?}");
-            let last = packet.hops.iter().rev().find(|hop| hop.hook.starts_with("nf_")).unwrap();
+            let last = packet.hops.iter().rev().find(|hop| is_netfilter(&hop.hook)).unwrap();
             assert_eq!((&last.hook, last.verdict()), (&expected, Some("drop")), "{packet:#?}");
         }
     }
@@ -115,7 +120,7 @@ fn a_packet_on_its_way_through_the_host_passes_three_hooks() {
     let [request, reply] = &packets[..] else { panic!("not two packets: {packets:#?}") };
     for packet in [request, reply] {
         assert_eq!(entered(packet, &host), ["nf_prerouting", "nf_forward", "nf_postrouting"], "{packet:#?}");
-        let passed = packet.hops.iter().filter(|hop| hop.hook.starts_with("nf_"));
+        let passed = packet.hops.iter().filter(|hop| is_netfilter(&hop.hook));
         assert!(passed.clone().all(|hop| hop.verdict() == Some("accept")), "{packet:#?}");
     }
     let forward = request.hops.iter().find(|hop| hop.hook == "nf_forward").unwrap();
@@ -144,7 +149,7 @@ fn traces_do_not_get_in_each_others_way() {
     for tracer in tracers {
         let traced = tracer.interrupt();
         let refused: Vec<_> = traced.summary.probes.iter().filter(|probe| !probe.attached).collect();
-        assert!(refused.iter().all(|probe| !probe.name.starts_with("nf_")), "{refused:#?}");
+        assert!(refused.iter().all(|probe| !is_netfilter(&probe.name)), "{refused:#?}");
         let packets = traced.of(&lab);
         let request = packets.first().expect("the ping");
         let hooks = entered(request, &lab.netns("host"));
