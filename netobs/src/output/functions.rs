@@ -32,20 +32,26 @@ pub(super) fn attached(probes: &[ProbeRecord]) -> Option<(&'static str, usize, u
     Some((first.kind, attached, functions().count(), first.fell_back.as_deref()))
 }
 
-/// Those that are not attached, a paragraph for each reason.
-pub(super) fn missing(probes: &[ProbeRecord], columns: usize) -> Vec<String> {
-    let mut reasons: Vec<(&str, Vec<&str>)> = Vec::new();
-    for probe in probes.iter().filter(|probe| probe.is_function && !probe.attached) {
+/// Probes that are not attached, a paragraph for each reason.
+pub(super) fn missing<'p>(probes: impl Iterator<Item = &'p ProbeRecord>, columns: usize) -> Vec<String> {
+    let mut reasons: Vec<(&str, Vec<&ProbeRecord>)> = Vec::new();
+    let mut all = 0;
+    for probe in probes {
+        all += usize::from(probe.is_function);
+        if probe.attached {
+            continue;
+        }
         let why = probe.why_not.as_deref().unwrap_or("no reason given");
         match reasons.iter_mut().find(|(other, _)| *other == why) {
-            Some((_, names)) => names.push(&probe.name),
-            None => reasons.push((why, vec![&probe.name])),
+            Some((_, missing)) => missing.push(probe),
+            None => reasons.push((why, vec![probe])),
         }
     }
-    let all = probes.iter().filter(|probe| probe.is_function).count();
-    let told = |(why, names): (&str, Vec<&str>)| {
-        let names = if names.len() == all { "all functions".to_owned() } else { names.join(", ") };
-        wrap(&format!("{names}: {}", printable(why)), columns)
+    let told = |(why, missing): (&str, Vec<&ProbeRecord>)| {
+        let is_all = missing.iter().filter(|probe| probe.is_function).count() == all && all > 0;
+        let named = missing.iter().filter(|probe| !is_all || !probe.is_function).map(|probe| probe.name.as_str());
+        let names: Vec<&str> = named.chain(is_all.then_some("all functions")).collect();
+        wrap(&format!("{}: {}", names.join(", "), printable(why)), columns)
     };
     reasons.into_iter().flat_map(told).collect()
 }

@@ -273,12 +273,8 @@ pub(super) fn summary(out: &mut impl Write, summary: &SummaryRecord, style: Styl
     if attached == summary.probes.len() {
         writeln!(out, "All {attached} probes were attached.")?;
     } else {
-        writeln!(out, "{attached} of {} probes were attached:", summary.probes.len())?;
-        for probe in summary.probes.iter().filter(|probe| !probe.attached && !probe.is_function) {
-            let why = probe.why_not.as_deref().unwrap_or("no reason given");
-            writeln!(out, "  {} ({}): {}", probe.name, probe.kind, printable(why))?;
-        }
-        for line in functions::missing(&summary.probes, WIDTH - 2) {
+        writeln!(out, "{} attached; not here:", count(attached as u64, "probe"))?;
+        for line in functions::missing(summary.probes.iter(), WIDTH - 2) {
             writeln!(out, "  {line}")?;
         }
     }
@@ -319,7 +315,7 @@ pub(super) fn capabilities(out: &mut impl Write, record: &CapabilitiesRecord, st
         let yes = if attached == 0 { style.bad("no") } else { style.good("yes") };
         let why = fell_back.map(|why| format!(", not better: {}", printable(why))).unwrap_or_default();
         writeln!(out, "  {:names$}  {kind:kinds$}  {yes} {attached} of {all}{why}", "functions")?;
-        for line in functions::missing(&record.probes, WIDTH - 4) {
+        for line in functions::missing(record.probes.iter().filter(|probe| probe.is_function), WIDTH - 4) {
             writeln!(out, "    {line}")?;
         }
     }

@@ -16,7 +16,7 @@ use super::hooks::functions::{self, Begin};
 use super::hooks::{HookRow, Kind, hooks};
 use super::kernel::{Kernel, SkbArgument};
 use super::misses;
-use super::raw::{Function, Link, Program, RawObject, Type, has_kprobes};
+use super::raw::{Function, Link, NO_KPROBES, Program, RawObject, Type, has_kprobes};
 use super::session::ProbeStatus;
 
 /// The attached program.
@@ -68,7 +68,7 @@ impl Functions {
         present: &[(&'static HookRow, Function)],
     ) -> Result<(Kind, Vec<(&'static HookRow, String)>, Option<String>), String> {
         if !has_kprobes() {
-            return Err("this kernel was built without kprobes".into());
+            return Err(NO_KPROBES.into());
         }
         let raw = raw.as_ref().map_err(Clone::clone)?;
         let mut refused = Vec::new();

@@ -11,6 +11,7 @@ use super::hooks::{HookRow, Kind, hooks};
 use super::kernel::Kernel;
 use super::netfilter::Netfilter;
 use super::object::{self, ObjectError};
+use super::raw::{NO_KPROBES, has_kprobes};
 use super::{misses, refusal, tc};
 use crate::filter::Filter;
 use crate::netns::{Netns, NetnsInode};
@@ -234,6 +235,9 @@ fn attach_first(ebpf: &mut Ebpf, kernel: &Kernel, row: &'static HookRow, btf: &B
 
 /// The program has the name of the hook and `_probed`: the name alone is the tracepoint's.
 fn attach_kprobe(ebpf: &mut Ebpf, row: &HookRow) -> Result<(), String> {
+    if !has_kprobes() {
+        return Err(NO_KPROBES.into());
+    }
     let program: &mut KProbe = ebpf
         .program_mut(&format!("{}_probed", row.name))
         .and_then(|program| program.try_into().ok())

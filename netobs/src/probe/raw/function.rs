@@ -26,6 +26,9 @@ pub(in crate::probe) struct Function {
     pub cookie: Cookie,
 }
 
+/// What is said where there are none.
+pub(in crate::probe) const NO_KPROBES: &str = "this kernel was built without kprobes";
+
 /// Whether the kernel was built with kprobes.
 pub(in crate::probe) fn has_kprobes() -> bool {
     kprobe_type().is_ok()

@@ -8,7 +8,7 @@ mod link;
 mod object;
 mod syscall;
 
-pub(super) use function::{Function, has_kprobes};
+pub(super) use function::{Function, NO_KPROBES, has_kprobes};
 pub(super) use link::{Link, NetfilterHook};
 pub(super) use object::{Program, RawObject, Type};
 pub(super) use syscall::{AttributeBuffer, bpf};
