@@ -17,6 +17,22 @@ pub fn skip(test: &str, reason: &str) {
     let _ = writeln!(std::io::stderr(), "SKIPPED {test}: {reason}");
 }
 
+/// Whether the machine is an emulated one, about twenty times slower than the hardware it runs on.
+pub fn is_slow() -> bool {
+    let emulated = || std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default().contains("QEMU TCG");
+    std::env::var("NETOBS_TEST_SLOW").map_or_else(|_| emulated(), |value| value == "1")
+}
+
+/// Whether a test would take minutes here; says so. What it is about does not depend on the kernel, and the same test
+/// binary has others that run everywhere.
+pub fn takes_too_long(test: &str) -> bool {
+    let slow = is_slow();
+    if slow {
+        skip(test, "takes minutes in emulation; it runs on real processors (NETOBS_TEST_SLOW=0)");
+    }
+    slow
+}
+
 /// Whether a test that makes labs can run; says why not.
 pub fn can_make_labs(test: &str, tools: &[&str]) -> bool {
     if !nix::unistd::geteuid().is_root() {

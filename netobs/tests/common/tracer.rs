@@ -10,17 +10,12 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
+pub use super::common::is_slow;
 use super::common::netobs;
 use super::records::Traced;
 
 /// Nothing here takes so long, wherever it runs; what does hangs.
 pub const PATIENCE: Duration = Duration::from_secs(120);
-
-/// Whether the machine is an emulated one, about twenty times slower than the hardware it runs on.
-pub fn is_slow() -> bool {
-    let emulated = || std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default().contains("QEMU TCG");
-    std::env::var("NETOBS_TEST_SLOW").map_or_else(|_| emulated(), |value| value == "1")
-}
 
 /// The time something may take here that takes `native` on hardware.
 pub fn at_most(native: Duration) -> Duration {

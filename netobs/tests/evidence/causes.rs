@@ -10,7 +10,7 @@ use netobs::netns::{Netns, in_netns};
 use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, send, socket};
 use serde_json::{Value, json};
 
-use super::common::{Lab, can_make_labs, run};
+use super::common::{Lab, can_make_labs, run, takes_too_long};
 use super::conntrack::{Flow, Limit, enter};
 use super::records::Packet;
 use super::tracer::{Tracer, trace};
@@ -95,7 +95,9 @@ fn forwarding_is_off() {
 
 #[test]
 fn no_route_and_routes_that_forbid() {
-    if !can_make_labs("no_route_and_routes_that_forbid", &["ip", "ping"]) {
+    if takes_too_long("no_route_and_routes_that_forbid")
+        || !can_make_labs("no_route_and_routes_that_forbid", &["ip", "ping"])
+    {
         return;
     }
     let lab = Lab::up();
@@ -140,7 +142,7 @@ fn reverse_path() {
 
 #[test]
 fn too_large_for_the_way_out() {
-    if !can_make_labs("too_large_for_the_way_out", &["ip", "ping"]) {
+    if takes_too_long("too_large_for_the_way_out") || !can_make_labs("too_large_for_the_way_out", &["ip", "ping"]) {
         return;
     }
     let lab = Lab::up();
@@ -157,7 +159,9 @@ fn too_large_for_the_way_out() {
 
 #[test]
 fn frag_needed_that_is_dropped_makes_a_black_hole() {
-    if !can_make_labs("frag_needed_that_is_dropped_makes_a_black_hole", &["ip", "ping"]) {
+    if takes_too_long("frag_needed_that_is_dropped_makes_a_black_hole")
+        || !can_make_labs("frag_needed_that_is_dropped_makes_a_black_hole", &["ip", "ping"])
+    {
         return;
     }
     let lab = Lab::up();
@@ -204,7 +208,7 @@ fn nobody_answers_for_the_next_hop() {
 
 #[test]
 fn nobody_listens() {
-    if !can_make_labs("nobody_listens", &["ip", "bash"]) {
+    if takes_too_long("nobody_listens") || !can_make_labs("nobody_listens", &["ip", "bash"]) {
         return;
     }
     let lab = Lab::up();
@@ -232,7 +236,7 @@ fn nobody_listens() {
 
 #[test]
 fn devices_that_are_down() {
-    if !can_make_labs("devices_that_are_down", &["ip", "ping"]) {
+    if takes_too_long("devices_that_are_down") || !can_make_labs("devices_that_are_down", &["ip", "ping"]) {
         return;
     }
     let lab = Lab::up();
@@ -247,7 +251,7 @@ fn devices_that_are_down() {
 
 #[test]
 fn time_to_live_ran_out() {
-    if !can_make_labs("time_to_live_ran_out", &["ip", "ping"]) {
+    if takes_too_long("time_to_live_ran_out") || !can_make_labs("time_to_live_ran_out", &["ip", "ping"]) {
         return;
     }
     let lab = Lab::up();
@@ -257,7 +261,7 @@ fn time_to_live_ran_out() {
 
 #[test]
 fn a_frame_for_somebody_else() {
-    if !can_make_labs("a_frame_for_somebody_else", &["ip", "ping"]) {
+    if takes_too_long("a_frame_for_somebody_else") || !can_make_labs("a_frame_for_somebody_else", &["ip", "ping"]) {
         return;
     }
     let lab = Lab::up();
@@ -277,7 +281,7 @@ fn a_frame_for_somebody_else() {
 
 #[test]
 fn the_conntrack_table_is_full() {
-    if !can_make_labs("the_conntrack_table_is_full", &["ip", "ping"]) {
+    if takes_too_long("the_conntrack_table_is_full") || !can_make_labs("the_conntrack_table_is_full", &["ip", "ping"]) {
         return;
     }
     let limit = Limit::lowered(6000);
@@ -315,7 +319,7 @@ fn send_frame(device: &str, frame: &[u8]) -> io::Result<()> {
 
 #[test]
 fn a_wrong_header_checksum() {
-    if !can_make_labs("a_wrong_header_checksum", &["ip"]) {
+    if takes_too_long("a_wrong_header_checksum") || !can_make_labs("a_wrong_header_checksum", &["ip"]) {
         return;
     }
     let lab = Lab::up();

@@ -6,7 +6,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use netobs::netns::{Netns, in_netns};
 use serde_json::{Value, json};
 
-use super::common::{Lab, can_make_labs};
+use super::common::{Lab, can_make_labs, takes_too_long};
 use super::tracer::{PATIENCE, Tracer, trace};
 use super::{at, told};
 
@@ -21,7 +21,9 @@ fn inside<T: Send>(lab: &Lab, node: &str, work: impl FnOnce() -> T + Send) -> T 
 /// This very process is both ends: it listens in c2 and talks from c1.
 #[test]
 fn to_the_process_that_has_the_socket() {
-    if !can_make_labs("to_the_process_that_has_the_socket", &["ip"]) {
+    if takes_too_long("to_the_process_that_has_the_socket")
+        || !can_make_labs("to_the_process_that_has_the_socket", &["ip"])
+    {
         return;
     }
     let lab = Lab::up();
@@ -63,7 +65,7 @@ fn to_the_process_that_has_the_socket() {
 /// The server closes first, and what is left of its connections is no socket of any process.
 #[test]
 fn to_a_connection_that_is_over() {
-    if !can_make_labs("to_a_connection_that_is_over", &["ip"]) {
+    if takes_too_long("to_a_connection_that_is_over") || !can_make_labs("to_a_connection_that_is_over", &["ip"]) {
         return;
     }
     let lab = Lab::up();
@@ -87,7 +89,9 @@ fn to_a_connection_that_is_over() {
 
 #[test]
 fn a_ping_is_answered_by_the_kernel() {
-    if !can_make_labs("a_ping_is_answered_by_the_kernel", &["ip", "ping"]) {
+    if takes_too_long("a_ping_is_answered_by_the_kernel")
+        || !can_make_labs("a_ping_is_answered_by_the_kernel", &["ip", "ping"])
+    {
         return;
     }
     let lab = Lab::up();
@@ -104,7 +108,9 @@ fn a_ping_is_answered_by_the_kernel() {
 
 #[test]
 fn a_dropped_packet_got_to_nobody() {
-    if !can_make_labs("a_dropped_packet_got_to_nobody", &["ip", "bash"]) {
+    if takes_too_long("a_dropped_packet_got_to_nobody")
+        || !can_make_labs("a_dropped_packet_got_to_nobody", &["ip", "bash"])
+    {
         return;
     }
     let lab = Lab::up();

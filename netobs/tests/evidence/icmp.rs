@@ -1,12 +1,14 @@
 //! ICMP errors say which packet they are about.
 
-use super::common::{Lab, can_make_labs, run};
+use super::common::{Lab, can_make_labs, run, takes_too_long};
 use super::told;
 use super::tracer::trace;
 
 #[test]
 fn frag_needed_names_the_mtu_and_the_packet() {
-    if !can_make_labs("frag_needed_names_the_mtu_and_the_packet", &["ip", "ping"]) {
+    if takes_too_long("frag_needed_names_the_mtu_and_the_packet")
+        || !can_make_labs("frag_needed_names_the_mtu_and_the_packet", &["ip", "ping"])
+    {
         return;
     }
     let lab = Lab::up();
@@ -27,7 +29,9 @@ fn frag_needed_names_the_mtu_and_the_packet() {
 
 #[test]
 fn port_unreachable_names_the_port() {
-    if !can_make_labs("port_unreachable_names_the_port", &["ip", "bash"]) {
+    if takes_too_long("port_unreachable_names_the_port")
+        || !can_make_labs("port_unreachable_names_the_port", &["ip", "bash"])
+    {
         return;
     }
     let lab = Lab::up();

@@ -6,7 +6,7 @@ use std::net::{SocketAddr, TcpStream};
 use netobs::netns::{Netns, in_netns};
 use serde_json::json;
 
-use super::common::{Lab, can_make_labs, run, skip};
+use super::common::{Lab, can_make_labs, run, skip, takes_too_long};
 use super::records::Traced;
 use super::tracer::{PATIENCE, Tracer};
 use super::{at, told, within};
@@ -27,7 +27,7 @@ fn traced_get(lab: &Lab) -> Traced {
 #[test]
 fn clamped_by_a_rule() {
     let test = "clamped_by_a_rule";
-    if !can_make_labs(test, &["ip"]) {
+    if takes_too_long(test) || !can_make_labs(test, &["ip"]) {
         return;
     }
     let lab = Lab::up();
@@ -54,7 +54,9 @@ fn clamped_by_a_rule() {
 
 #[test]
 fn too_large_for_a_device_on_the_way() {
-    if !can_make_labs("too_large_for_a_device_on_the_way", &["ip"]) {
+    if takes_too_long("too_large_for_a_device_on_the_way")
+        || !can_make_labs("too_large_for_a_device_on_the_way", &["ip"])
+    {
         return;
     }
     let lab = Lab::up();
