@@ -3,8 +3,8 @@
 use serde_json::json;
 
 use super::common::{Lab, can_make_labs, run, skip, takes_too_long};
-use super::tracer::trace;
 use super::told;
+use super::tracer::trace;
 
 #[test]
 fn outer_and_inner_addresses_on_one_packet() {

@@ -61,7 +61,9 @@ fn builder_may_crash_at_every_step() {
 
 #[test]
 fn mender_may_crash_at_every_step() {
-    if !can_make_labs("mender_may_crash_at_every_step", &["ip"]) {
+    if crate::common::takes_too_long("mender_may_crash_at_every_step")
+        || !can_make_labs("mender_may_crash_at_every_step", &["ip"])
+    {
         return;
     }
     let up = |own: &Lab| vec!["up".to_owned(), "--name".to_owned(), own.name.clone()];
@@ -76,7 +78,9 @@ fn mender_may_crash_at_every_step() {
 
 #[test]
 fn remover_may_crash_at_every_step() {
-    if !can_make_labs("remover_may_crash_at_every_step", &["ip"]) {
+    if crate::common::takes_too_long("remover_may_crash_at_every_step")
+        || !can_make_labs("remover_may_crash_at_every_step", &["ip"])
+    {
         return;
     }
     let down = |own: &Lab| vec!["down".to_owned(), own.name.clone()];
