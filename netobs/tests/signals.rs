@@ -176,7 +176,7 @@ const FAULTS: &[Fault] = &[
         breaks: &[],
         tries: &["c1: udp 4001 198.51.100.10:5353"],
         reasons: &["NO_SOCKET"],
-        functions: &["__udp4_lib_rcv"],
+        functions: &["__udp4_lib_rcv", "udp_rcv"],
         node: "inet",
         device: "eth0",
     },
