@@ -41,6 +41,10 @@ fn through_vxlan() {
         assert!(packet.nat.is_empty(), "{packet:#?}");
         let tuple = json!({"src": "10.9.0.1", "dst": "10.9.0.2", "sport": null, "dport": null});
         for hop in hops(raw) {
+            // Of a function's call only the outer addresses are recorded.
+            if !at(hop, "/hook").as_str().unwrap().starts_with("net") {
+                continue;
+            }
             let is_wrapped = at(hop, "/device") != "vx0";
             let (shown, other) = if is_wrapped { ("/inner", "/tuple") } else { ("/tuple", "/inner") };
             assert_eq!(at(hop, shown), &tuple, "{hop:#}");
