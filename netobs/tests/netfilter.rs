@@ -91,8 +91,8 @@ fn a_drop_names_the_hook_it_happened_in() {
             let Some(packet) = dropped else { panic!("{family} {hook}: nothing was dropped: {packets:#?}") };
             let drop = packet.drop.as_ref().unwrap();
             assert_eq!(drop.netns.as_ref(), Some(&host), "{packet:#?}");
-            // A kprobe follows packets, and this one was made in the hook's own namespace.
-            let first_seen_at_its_end = hook == "output" && !has_links(&traced);
+            // A kprobe follows packets, and this one was made in the hook's own namespace and reached no device.
+            let first_seen_at_its_end = node == "host" && !has_links(&traced);
             let expected = format!("nf_{hook}");
             if first_seen_at_its_end {
                 assert_eq!(drop.hook, None, "{packet:#?}");
