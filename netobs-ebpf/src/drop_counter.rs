@@ -16,7 +16,7 @@ use aya_ebpf::maps::{PerCpuArray, PerCpuHashMap};
 use netobs_ebpf::{DROP_ROWS, DropCounts, DropKey, DropSettings, DropState, Hook, MISSING};
 
 use crate::access::{Access, Probed, Typed, constant, offset};
-use crate::filter::{filter_l2, filter_l3};
+use crate::filter::matches_filter;
 use crate::packet::{Extent, Header, read_header};
 
 /// Filled by user space before the object is loaded.
@@ -167,17 +167,6 @@ fn meets_conditions(key: &DropKey) -> bool {
     let netns = constant(&DROP_SETTINGS.conditions.netns);
     let device = constant(&DROP_SETTINGS.conditions.device);
     (netns == 0 || netns == key.netns) && (device[0] == 0 || device == key.device)
-}
-
-#[inline(always)]
-fn matches_filter(extent: &Extent, header: &MaybeUninit<Header>) -> bool {
-    let bytes = header.as_ptr().cast();
-    let verdict = if extent.ethernet {
-        filter_l2(bytes, extent.captured, extent.length)
-    } else {
-        filter_l3(bytes, extent.captured, extent.length)
-    };
-    verdict != 0
 }
 
 /// The protocol above IP.

@@ -8,8 +8,11 @@
 //! a pointer to an array of that size, possibly null.
 
 use core::arch::asm;
+use core::mem::MaybeUninit;
 
 use netobs_ebpf::HEADER_BYTES;
+
+use crate::packet::{Extent, Header};
 
 /// Instructions in each placeholder's padding. A converted filter has at most a few less.
 ///
@@ -62,4 +65,17 @@ placeholder! {
 placeholder! {
     /// Whether a packet that starts with its IP header matches, in the same way.
     filter_l3
+}
+
+/// Whether the user's filter wants this packet.
+#[inline(always)]
+pub fn matches_filter(extent: &Extent, header: &MaybeUninit<Header>) -> bool {
+    // The filter never looks past `captured`, but the verifier wants all of it initialised: it was read from the kernel.
+    let bytes = header.as_ptr().cast();
+    let verdict = if extent.ethernet {
+        filter_l2(bytes, extent.captured, extent.length)
+    } else {
+        filter_l3(bytes, extent.captured, extent.length)
+    };
+    verdict != 0
 }

@@ -12,7 +12,7 @@ use netobs_ebpf::{Conditions, Counter, Hook, flags, slot};
 use crate::access::{Access, constant, offset};
 use crate::counters::count;
 use crate::current;
-use crate::filter::{filter_l2, filter_l3};
+use crate::filter::matches_filter;
 use crate::fingerprint::Fingerprint;
 use crate::identity::{self, Entry, Identity};
 use crate::packet::{Extent, Header, read_header};
@@ -188,16 +188,4 @@ fn meets_conditions(device: *const u8, place: impl Fn() -> u64) -> bool {
     }
     // SAFETY: checked for null; a struct net_device otherwise.
     !device.is_null() && unsafe { device_name(device) } == name
-}
-
-#[inline(always)]
-fn matches_filter(extent: &Extent, header: &MaybeUninit<Header>) -> bool {
-    // The filter never looks past `captured`, but the verifier wants all of it initialised: it was read from the kernel.
-    let bytes = header.as_ptr().cast();
-    let verdict = if extent.ethernet {
-        filter_l2(bytes, extent.captured, extent.length)
-    } else {
-        filter_l3(bytes, extent.captured, extent.length)
-    };
-    verdict != 0
 }

@@ -10,6 +10,7 @@ use netobs_ebpf::{Hook, flags};
 use crate::access::{Access, LAYOUT, Probed, Typed, constant, offset};
 use crate::follow::follow;
 use crate::observe::{Spot, observe};
+use crate::seen;
 
 /// `NF_ACCEPT`: whatever is registered behind decides.
 const ACCEPT: u32 = 1;
@@ -26,16 +27,24 @@ const IPV6: u8 = 10;
 #[unsafe(link_section = "raw_tracepoint/nf_entering")]
 extern "C" fn nf_entering(context: *const *const u8) -> u32 {
     // SAFETY: the context is what user space loads the program for.
-    unsafe { of_context(context, 0) };
+    unsafe {
+        if let Some((spot, skb)) = of_context(context, 0) {
+            observe::<Typed>(spot, skb);
+        }
+    }
     ACCEPT
 }
 
-/// As [`nf_entering`], behind everything else.
+/// As [`nf_entering`], behind everything else. Whatever leaves has entered: it only follows.
 #[unsafe(no_mangle)]
 #[unsafe(link_section = "raw_tracepoint/nf_leaving")]
 extern "C" fn nf_leaving(context: *const *const u8) -> u32 {
     // SAFETY: the context is what user space loads the program for.
-    unsafe { of_context(context, flags::LEAVING) };
+    unsafe {
+        if let Some((spot, skb)) = of_context(context, flags::LEAVING) {
+            follow::<Typed>(spot, skb);
+        }
+    }
     ACCEPT
 }
 
@@ -59,16 +68,14 @@ fn nf_hook_slow(ctx: ProbeContext) -> u32 {
 /// # Safety
 /// The context is a `struct bpf_nf_ctx *`.
 #[inline(always)]
-unsafe fn of_context(context: *const *const u8, leaving: u16) {
+unsafe fn of_context(context: *const *const u8, leaving: u16) -> Option<(Spot, *const u8)> {
     // The context is the program type's interface, not a layout: the verifier turns each of these two loads, and no
     // other, into what the running kernel's context has there, and knows the types of both.
     // SAFETY: as the caller vouches.
     unsafe {
         let state = read_volatile(context);
         let skb = read_volatile(context.add(1));
-        if let Some(spot) = spot::<Typed>(state, skb, leaving) {
-            observe::<Typed>(spot, skb);
-        }
+        Some((spot::<Typed>(state, skb, leaving)?, skb))
     }
 }
 
@@ -84,6 +91,10 @@ unsafe fn spot<A: Access>(state: *const u8, skb: *const u8, leaving: u16) -> Opt
             return None;
         }
         let hook = Hook::of_netfilter(number)?;
+        // Most packets are nobody's concern: they need not be looked at any closer.
+        if (leaving != 0 || !hook.may_be_first()) && !seen::is_anything_followed() {
+            return None;
+        }
         let input: *const u8 = A::read(state, offset!(nf_in));
         let output: *const u8 = A::read(state, offset!(nf_out));
         let extensions: u8 = A::read(skb, offset!(skb_extensions));

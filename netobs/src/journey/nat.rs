@@ -44,9 +44,9 @@ pub struct Rewrite {
     pub before_hop: usize,
     /// Where it happened.
     pub netns: Option<NetnsInode>,
-    /// The netfilter hook that rewrites so: destinations at `nf_prerouting`, sources at `nf_postrouting`
+    /// The netfilter hook that rewrites so: destinations at PREROUTING, sources at POSTROUTING
     /// (`nf_nat_ipv4_ops`). `None` where the path between the two hops passes more than one such hook.
-    pub hook: Option<&'static str>,
+    pub hook: Option<Hook>,
     /// Tuple before.
     pub before: Tuple,
     /// Tuple after.
@@ -54,31 +54,19 @@ pub struct Rewrite {
 }
 
 /// The netfilter hook that rewrote the packet between the last of these hops and `later`.
-pub fn hook_between(hops: &[Hop], kind: RewriteKind, later: &Hop) -> Option<&'static str> {
+pub fn hook_between(hops: &[Hop], kind: RewriteKind, later: &Hop) -> Option<Hook> {
     let earlier = hops.iter().rev().find(|hop| !hop.hook.is_call()).filter(|hop| hop.netns == later.netns)?;
     let received = matches!(earlier.hook, Hook::NetifReceiveSkb | Hook::TcIngress);
     match (kind.changes_source(), later.hook) {
         // Functions called from the hook may lie between, nothing else.
-        _ if earlier.hook.is_netfilter() => name(earlier.hook),
+        _ if earlier.hook.is_netfilter() => Some(earlier.hook),
         // Received here and now leaving: PREROUTING and POSTROUTING lie between, FORWARD rewrites nothing.
-        (true, Hook::NetDevQueue | Hook::TcEgress) if received => Some("nf_postrouting"),
-        (false, Hook::NetDevQueue | Hook::TcEgress) if received => Some("nf_prerouting"),
+        (true, Hook::NetDevQueue | Hook::TcEgress) if received => Some(Hook::NfPostrouting),
+        (false, Hook::NetDevQueue | Hook::TcEgress) if received => Some(Hook::NfPrerouting),
         // From a bridge port to the bridge: only br_netfilter's PREROUTING lies between.
-        (false, Hook::NetifReceiveSkb) if received => Some("nf_prerouting"),
+        (false, Hook::NetifReceiveSkb) if received => Some(Hook::NfPrerouting),
         _ => None,
     }
-}
-
-/// A hook's name if it is one of netfilter's.
-pub fn name(hook: Hook) -> Option<&'static str> {
-    Some(match hook {
-        Hook::NfPrerouting => "nf_prerouting",
-        Hook::NfInput => "nf_input",
-        Hook::NfForward => "nf_forward",
-        Hook::NfOutput => "nf_output",
-        Hook::NfPostrouting => "nf_postrouting",
-        _ => return None,
-    })
 }
 
 /// What changed, and how: each with its tuple before and after.

@@ -220,7 +220,7 @@ impl Journey {
         }
         // Connection tracking comes after the program that saw it enter.
         hop.conntrack = event.conntrack.map(Arc::new).or_else(|| hop.conntrack.take());
-        let (netns, hook) = (hop.netns, nat::name(hop.hook));
+        let (netns, hook) = (hop.netns, Some(hop.hook));
         self.note_rewrites(event, |_, _| (netns, hook));
     }
 
@@ -228,7 +228,7 @@ impl Journey {
     fn note_rewrites(
         &mut self,
         event: &Event,
-        place: impl Fn(&Self, RewriteKind) -> (Option<NetnsInode>, Option<&'static str>),
+        place: impl Fn(&Self, RewriteKind) -> (Option<NetnsInode>, Option<Hook>),
     ) {
         let carried = carried(event);
         // To be wrapped up is no rewrite: what is compared is then the packet inside.

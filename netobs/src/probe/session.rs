@@ -81,8 +81,6 @@ pub struct Session {
     undo: tc::Undo,
     netfilter: Netfilter,
     functions: Functions,
-    /// Why the netfilter programs are not attached in some namespace.
-    refused: Option<String>,
     /// Set when detached.
     missed: Option<u64>,
 }
@@ -123,8 +121,7 @@ impl Session {
             probes.extend(statuses);
         }
         let undo = tc::Undo::default();
-        let session =
-            Self { ebpf: Some(ebpf), counters, probes, undo, netfilter, functions, refused: None, missed: None };
+        let session = Self { ebpf: Some(ebpf), counters, probes, undo, netfilter, functions, missed: None };
         Ok((session, ring))
     }
 
@@ -138,13 +135,11 @@ impl Session {
     /// Attaches the netfilter programs in every namespace that has rules.
     pub fn attach_netfilter(&mut self, namespaces: &mut Namespaces) {
         self.netfilter.cover_all(namespaces);
-        self.refused = self.netfilter.refused();
     }
 
     /// Attaches them in one namespace, whether it has rules or not.
     pub fn attach_netfilter_in(&mut self, netns: &Netns) {
         self.netfilter.cover(netns, true);
-        self.refused = self.netfilter.refused();
     }
 
     /// A packet was seen in this namespace: netfilter programs are attached there by the next [`Self::tend`].
@@ -155,9 +150,6 @@ impl Session {
     /// Follows namespaces that come, go, or get their first rules. To be called often.
     pub fn tend(&mut self, namespaces: &mut Namespaces) {
         self.netfilter.tend(namespaces);
-        if self.refused.is_none() {
-            self.refused = self.netfilter.refused();
-        }
     }
 
     /// What must be undone even if the session is never dropped.
@@ -169,7 +161,7 @@ impl Session {
     pub fn probes(&self) -> Vec<ProbeStatus> {
         let mut probes = self.probes.clone();
         for probe in probes.iter_mut().filter(|probe| probe.kind == Kind::Netfilter) {
-            probe.why_not = self.refused.clone();
+            probe.why_not = self.netfilter.refused();
         }
         probes
     }
@@ -196,7 +188,7 @@ impl Session {
         let missed = self.count_missed();
         self.missed.get_or_insert(missed);
         self.functions = Functions::default();
-        self.netfilter = Netfilter::default();
+        self.netfilter.detach();
         self.ebpf = None;
     }
 

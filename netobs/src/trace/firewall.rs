@@ -91,7 +91,7 @@ impl Firewall {
             RewriteKind::UnSnat | RewriteKind::UnDnat => return None,
         };
         let netns = rewrite.netns?;
-        let hook = InetHook::ALL.into_iter().find(|hook| rewrite.hook == Some(prefixed(*hook)))?;
+        let hook = inet_hook(rewrite.hook?)?;
         // The hop at which it happened, or the first behind it: either has the entry.
         let inside = || journey.hops.iter().filter(|hop| hop.netns == Some(netns));
         let at = inside().find(|hop| inet_hook(hop.hook) == Some(hook));
@@ -189,15 +189,4 @@ fn inet_hook(hook: Hook) -> Option<InetHook> {
         Hook::NfPostrouting => InetHook::Postrouting,
         _ => return None,
     })
-}
-
-/// The hook's name as hops have it.
-fn prefixed(hook: InetHook) -> &'static str {
-    match hook {
-        InetHook::Prerouting => "nf_prerouting",
-        InetHook::Input => "nf_input",
-        InetHook::Forward => "nf_forward",
-        InetHook::Output => "nf_output",
-        InetHook::Postrouting => "nf_postrouting",
-    }
 }

@@ -221,7 +221,7 @@ impl<'k> Narrator<'k> {
                 kind: rule.map_or(rewrite.kind.name(), |rule| rule.deed.name()),
                 rule: RuleRecord::of(found),
                 netns: self.netns(rewrite.netns),
-                hook: rewrite.hook,
+                hook: rewrite.hook.and_then(|hook| HookRow::of(hook, 0)).map(|row| row.name),
                 before: tuple(rewrite.before),
                 after: tuple(rewrite.after),
                 before_hop: order.rewritten_before(journey, rewrite),

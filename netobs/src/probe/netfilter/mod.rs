@@ -19,7 +19,7 @@ use super::{misses, refusal};
 use crate::netns::{Netns, NetnsInode, in_netns};
 use crate::state::Namespaces;
 
-/// Rules that come later are looked for this often, in namespaces that packets were seen in.
+/// Rules that come later are looked for this often, in every namespace that had none.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// A link keeps its namespace alive, so links are let go soon after everybody else has.
 const LET_GO: Duration = Duration::from_millis(300);
@@ -37,17 +37,15 @@ const MOST_TRACES: usize = 64;
 pub(super) struct Netfilter {
     /// Run before and behind everything else.
     programs: Option<(Program, Program)>,
-    covered: HashMap<NetnsInode, Covered>,
+    /// Every namespace known, with its links: none where there were no rules.
+    covered: HashMap<NetnsInode, Vec<Link>>,
+    /// Those of them not looked at yet.
+    fresh: Vec<NetnsInode>,
     /// The last link that the kernel refused, where and why.
     refused: Option<String>,
     looked: Option<Instant>,
     let_go: Option<Instant>,
     generation: u64,
-}
-
-/// What is known of a namespace that a packet was seen in.
-struct Covered {
-    links: Vec<Link>,
 }
 
 impl Netfilter {
@@ -75,8 +73,8 @@ impl Netfilter {
     /// A packet was seen in this namespace.
     pub(super) fn saw(&mut self, netns: NetnsInode) {
         if self.programs.is_some() && !self.covered.contains_key(&netns) {
-            self.covered.insert(netns, Covered { links: Vec::new() });
-            self.looked = None;
+            self.covered.insert(netns, Vec::new());
+            self.fresh.push(netns);
         }
     }
 
@@ -103,17 +101,17 @@ impl Netfilter {
         }
         if self.let_go.is_none_or(|since| since.elapsed() > LET_GO) {
             self.let_go = Some(Instant::now());
-            self.covered.retain(|netns, covered| covered.links.is_empty() || namespaces.exists(*netns));
+            self.covered.retain(|netns, links| links.is_empty() || namespaces.exists(*netns));
         }
         if self.looked.is_none_or(|since| since.elapsed() > LOOK_AGAIN) {
             self.looked = Some(Instant::now());
-            self.covered.retain(|netns, covered| !covered.links.is_empty() || namespaces.exists(*netns));
-            let without: Vec<_> =
-                self.covered.iter().filter(|(_, covered)| covered.links.is_empty()).map(|(netns, _)| *netns).collect();
-            for netns in without {
-                if let Some(handle) = namespaces.open(netns) {
-                    self.cover(&handle, false);
-                }
+            self.covered.retain(|netns, links| !links.is_empty() || namespaces.exists(*netns));
+            let without = self.covered.iter().filter(|(_, links)| links.is_empty()).map(|(netns, _)| *netns);
+            self.fresh = without.collect();
+        }
+        for netns in std::mem::take(&mut self.fresh) {
+            if let Some(handle) = namespaces.open(netns) {
+                self.cover(&handle, false);
             }
         }
     }
@@ -126,7 +124,7 @@ impl Netfilter {
         });
         match links {
             Ok(Ok(links)) => {
-                self.covered.insert(netns.inode(), Covered { links });
+                self.covered.insert(netns.inode(), links);
             }
             Ok(Err(error)) => self.refused = Some(error.to_string()),
             Err(error) => self.refused = Some(error.to_string()),
@@ -136,6 +134,11 @@ impl Netfilter {
     /// Why some namespace is not covered that should be.
     pub(super) fn refused(&self) -> Option<String> {
         self.refused.as_ref().map(|why| format!("not in every namespace: {why}"))
+    }
+
+    /// Ends all links. What was refused is still known.
+    pub(super) fn detach(&mut self) {
+        *self = Self { refused: self.refused.take(), ..Self::default() };
     }
 
     /// How often a program did not run since it was running already.
