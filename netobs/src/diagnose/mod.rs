@@ -1,0 +1,20 @@
+//! Why a packet does not get there, in one true sentence.
+//!
+//! The ladder is climbed in this order:
+//!
+//! 1. `way` takes the asked packet through the machine as it is: in each namespace it asks the kernel which route it
+//!    would take, follows the veth to its other end, the bridge to its port, and at each hook asks the rule set
+//!    (`gate`) what it would make of the packet. Where something is broken it is noted as a [`Finding`], mended in
+//!    thought, and the walk goes on: so several faults are found at once, each for itself. Then the way back.
+//! 2. `probe` sends the packet for real from inside, and watches it with netobs' own hooks. An answer refutes every
+//!    finding that says there can be none; a drop proves one, or shows what no state told.
+//! 3. `verdict` puts both together: last hop that worked, first that did not, cause, evidence, fix.
+//!
+//! A finding is a fact about the machine, never a guess. What remains unexplained is `unknown`, with what was ruled out
+//! and the last sighting.
+
+mod finding;
+mod question;
+
+pub use finding::{Culprit, Finding, Force, Rung};
+pub use question::{Endpoint, Protocol, Question};
