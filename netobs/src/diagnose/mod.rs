@@ -13,8 +13,11 @@
 //! A finding is a fact about the machine, never a guess. What remains unexplained is `unknown`, with what was ruled out
 //! and the last sighting.
 
+pub mod gate;
+
 mod finding;
 mod question;
+pub mod typed;
 
 pub use finding::{Culprit, Finding, Force, Rung};
 pub use question::{Endpoint, Protocol, Question};

@@ -29,6 +29,17 @@ pub enum Protocol {
     Udp,
 }
 
+impl Protocol {
+    /// The name used in JSON, text and rules.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Icmp => "icmp",
+            Self::Tcp => "tcp",
+            Self::Udp => "udp",
+        }
+    }
+}
+
 /// Does a packet get from here to there, and its answer back?
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Question {

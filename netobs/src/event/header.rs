@@ -69,6 +69,13 @@ pub struct Tuple {
     pub dport: Option<u16>,
 }
 
+impl Tuple {
+    /// The other way round: the tuple of an answer.
+    pub fn turned(self) -> Self {
+        Self { src: self.dst, dst: self.src, sport: self.dport, dport: self.sport }
+    }
+}
+
 /// Where a TCP segment belongs in its stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TcpSegment {

@@ -37,7 +37,7 @@ impl Rules {
     /// With [`Dropper::NftRule`] one rule that can have done it is a fact, whatever else is undecided; else the rule
     /// must surely have been reached, with nothing before it that may have dropped the packet.
     pub fn dropped(&self, packet: &Packet, hook: InetHook, dropper: Dropper) -> Finding {
-        let Course { mut found, undecided } = follow(&self.tables, &self.places, packet, hook, false);
+        let Course { mut found, undecided, .. } = follow(&self.tables, &self.places, packet, hook, false);
         found.retain(|found| found.translation.is_none());
         if dropper == Dropper::NftRule {
             found.retain(|found| !found.rule.policy && found.rule.backend != Backend::IptablesLegacy);
@@ -55,7 +55,8 @@ impl Rules {
     /// the flow's first as it was before the rewrite. The rules are those of now; the flow may be older.
     pub fn translated(&self, packet: &Packet, hook: InetHook, side: Side) -> Finding {
         let (address, port) = rewritten_to(packet, side);
-        let Course { found, mut undecided } = follow(&self.tables, &self.places, &opening(packet, hook), hook, true);
+        let Course { found, mut undecided, .. } =
+            follow(&self.tables, &self.places, &opening(packet, hook), hook, true);
         let of_this_side = |deed| match side {
             Side::Source => matches!(deed, Deed::Snat | Deed::Masquerade | Deed::Unknown),
             Side::Destination => matches!(deed, Deed::Dnat | Deed::Redirect | Deed::Unknown),

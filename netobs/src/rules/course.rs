@@ -11,10 +11,13 @@ const NAT_DST: i32 = -100;
 const NAT_SRC: i32 = 100;
 
 /// What the packet may have met at a hook.
-#[derive(Default)]
 pub(super) struct Course {
     pub(super) found: Vec<Found>,
     pub(super) undecided: Vec<String>,
+    /// The packet as it is behind the last chain that it came to. NAT is not applied to it.
+    pub(super) traveller: Traveller,
+    /// It may have come through.
+    pub(super) survives: bool,
 }
 
 /// A base chain that the packet meets.
@@ -53,7 +56,7 @@ pub(super) fn follow(tables: &[Table], places: &Places, packet: &Packet, hook: I
     }
     let ct_mark = packet.entry().filter(|entry| entry.orig.is_some()).map(|entry| entry.mark);
     let mut traveller = Traveller { packet, ct_mark };
-    let mut course = Course::default();
+    let mut course = Course { found: Vec::new(), undecided: Vec::new(), traveller: traveller.clone(), survives: true };
     let (mut sure, mut sure_nat) = (true, Some(true));
     for group in stops.chunk_by(|a, b| a.place == b.place) {
         let nat = group.iter().all(|stop| stop.base.nat);
@@ -62,6 +65,7 @@ pub(super) fn follow(tables: &[Table], places: &Places, packet: &Packet, hook: I
         let Some(surely) = surely else { continue };
         let passage = course.abreast(group, &mut traveller, places, hook, surely);
         if !passage.survives {
+            course.survives = false;
             break;
         }
         sure &= passage.deaths == 0;
@@ -71,6 +75,7 @@ pub(super) fn follow(tables: &[Table], places: &Places, packet: &Packet, hook: I
             None => {}
         }
     }
+    course.traveller = traveller;
     course
 }
 

@@ -48,11 +48,13 @@ pub(super) struct Translation {
     pub(super) deed: Deed,
     pub(super) addresses: Option<RangeInclusive<IpAddr>>,
     pub(super) ports: Option<RangeInclusive<u16>>,
+    /// All that the rule says of addresses and ports is here: what it does not name stays as it was.
+    pub(super) whole: bool,
 }
 
 impl Translation {
     pub(super) fn new(deed: Deed) -> Self {
-        Self { deed, addresses: None, ports: None }
+        Self { deed, addresses: None, ports: None, whole: false }
     }
 
     /// Whether this is what came out.

@@ -1,4 +1,4 @@
-//! The very rule that dropped a packet, or rewrote it.
+//! The very rule that dropped a packet, or rewrote it, or would.
 //!
 //! The kernel does not say which rule it was. `nft monitor trace` and `-j TRACE` would, but need a rule of their own and
 //! cost every packet; counters say how often a rule matched, not for whom. So nothing is asked until a packet was
@@ -10,6 +10,8 @@
 //! Rules of iptables-nft are read as `iptables-save` prints them where their matches are opaque to nft; all else as nft's
 //! JSON, not through the `nftables` crate's types, because one statement that a type does not know would cost the whole
 //! rule set instead of one decision.
+//!
+//! [`Rules::passes`] asks beforehand: what would become of a packet that is only thought of.
 //!
 //! What it cannot tell, and therefore does not:
 //!
@@ -32,6 +34,7 @@ mod iptables;
 mod judge;
 mod nft;
 mod packet;
+mod passage;
 mod places;
 mod protocol;
 mod read;
@@ -43,5 +46,7 @@ mod walk;
 
 pub use ask::{Dropper, Side};
 pub use packet::{InetHook, Packet, Tracking};
+pub use passage::{End, Passage, Rewrite};
+pub(crate) use places::within;
 pub use read::{Error, Rules};
 pub use rule::{Backend, Deed, Finding, Rule};

@@ -53,7 +53,7 @@ fn covers(route: &Route, address: IpAddr) -> bool {
 }
 
 /// Whether `address` lies in the net.
-pub(super) fn within(address: IpAddr, net: IpAddr, length: u8) -> bool {
+pub(crate) fn within(address: IpAddr, net: IpAddr, length: u8) -> bool {
     let (address, net, width): (u128, u128, u8) = match (address, net) {
         (IpAddr::V4(address), IpAddr::V4(net)) => (u128::from(address.to_bits()), u128::from(net.to_bits()), 32),
         (IpAddr::V6(address), IpAddr::V6(net)) => (address.to_bits(), net.to_bits(), 128),

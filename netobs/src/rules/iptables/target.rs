@@ -92,11 +92,17 @@ fn mixed(old: Option<u32>, old_mask: Option<u32>, new: Option<u32>, new_mask: Op
 
 fn translation(target: &Target, deed: Deed, option: &str) -> Translation {
     let given: Vec<_> = target.options.iter().filter(|given| given.name == option).collect();
-    // Several were allowed once; which is taken then depends on a hash.
-    let [only] = given.as_slice() else { return Translation::new(deed) };
-    let text = only.value();
+    let text = match given.as_slice() {
+        // `-j MASQUERADE` alone.
+        [] => "",
+        [only] => only.value(),
+        // Several were allowed once; which is taken then depends on a hash.
+        _ => return Translation::new(deed),
+    };
     let (addresses, ports) = if option == "--to-ports" { ("", text) } else { apart(text) };
-    Translation { deed, addresses: between(addresses), ports: between(ports) }
+    let named = (between(addresses), between(ports));
+    let whole = named.0.is_some() != addresses.is_empty() && named.1.is_some() != ports.is_empty();
+    Translation { deed, addresses: named.0, ports: named.1, whole }
 }
 
 /// `ADDRESS[-ADDRESS][:PORT[-PORT]]`, with brackets round an IPv6 address that a port follows.

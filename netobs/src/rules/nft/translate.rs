@@ -11,11 +11,10 @@ use crate::rules::rule::Deed;
 /// Reads `{"addr": …, "port": …}`; what a map or a number generator chooses may be anything.
 pub(super) fn translation(deed: Deed, body: &Value) -> Translation {
     let port = |value: &Value| number(value).and_then(|port| u16::try_from(port).ok());
-    Translation {
-        addresses: body.get("addr").and_then(|value| span(value, ip)),
-        ports: body.get("port").and_then(|value| span(value, port)),
-        ..Translation::new(deed)
-    }
+    let addresses = body.get("addr").map(|value| span(value, ip));
+    let ports = body.get("port").map(|value| span(value, port));
+    let whole = addresses != Some(None) && ports != Some(None);
+    Translation { deed, addresses: addresses.flatten(), ports: ports.flatten(), whole }
 }
 
 fn span<T: Copy>(value: &Value, read: impl Fn(&Value) -> Option<T>) -> Option<RangeInclusive<T>> {
