@@ -13,11 +13,32 @@
 //! A finding is a fact about the machine, never a guess. What remains unexplained is `unknown`, with what was ruled out
 //! and the last sighting.
 
-pub mod gate;
-
+mod diagnosis;
 mod finding;
+pub mod gate;
+pub mod probe;
 mod question;
 pub mod typed;
+mod verdict;
 
+use crate::state::Namespaces;
+
+pub use diagnosis::{Diagnosis, Place, Sighting, Step, Trail};
 pub use finding::{Culprit, Finding, Force, Rung};
+pub use probe::Watcher;
 pub use question::{Endpoint, Protocol, Question};
+
+/// Why a packet does not get there, or that it does. Without a watcher nothing is seen on the way, only what comes back.
+/// `tell` is told what is waited for, whenever that takes longer than a person expects.
+pub fn diagnose(
+    namespaces: &mut Namespaces,
+    watcher: Option<&mut Watcher>,
+    question: &Question,
+    tell: &mut dyn FnMut(&str),
+) -> Diagnosis {
+    let observation = match namespaces.open(question.from.netns) {
+        Some(netns) => probe::observe(&netns, watcher, question, probe::Outlook::default(), tell),
+        None => probe::Observation { unobserved: Some("the namespace is gone".to_owned()), ..Default::default() },
+    };
+    verdict::verdict(question, &observation)
+}

@@ -11,3 +11,4 @@ mod time;
 
 pub use narrate::Narrator;
 pub use run::{Limits, Stop, Trace};
+pub(crate) use time::monotonic;

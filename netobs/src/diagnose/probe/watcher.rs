@@ -1,0 +1,257 @@
+//! netobs' own hooks, attached once, for as many diagnoses as there are.
+
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher;
+use std::net::IpAddr;
+use std::sync::OnceLock;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use aya::maps::{MapData, RingBuf};
+
+use super::packet::{Flow, Packet, Role};
+use crate::event::{self, Detail, Record};
+use crate::filter::Filter;
+use crate::journey::{Journey, Outcome, Tracker};
+use crate::netns::Netns;
+use crate::probe::{Depth, Kernel, KernelError, Selection, Session};
+use crate::state::Namespaces;
+use crate::trace::{Narrator, monotonic};
+
+/// Source ports of probes: above all that Linux gives out by itself (`ip_local_port_range`), so that a filter for them
+/// lets little else through.
+const PORTS: std::ops::Range<u16> = 61_000..65_000;
+/// So many of them are a watcher's own.
+const OWN: u16 = 200;
+/// After the last event of interest, so long do stragglers get.
+const SETTLE: Duration = Duration::from_millis(25);
+
+/// Hooks that are being attached, or are.
+pub struct Watcher {
+    state: State,
+    identities: Identities,
+}
+
+enum State {
+    Attaching(JoinHandle<anyhow::Result<Attached>>),
+    Attached(Box<Attached>),
+    Refused(String),
+}
+
+/// What became of the packets so far.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Fates {
+    /// One of the last flow was dropped, on its way there or back.
+    pub(super) died: bool,
+    /// Somebody asks for a link-layer address and got no answer.
+    pub(super) asks_neighbour: bool,
+}
+
+struct Attached {
+    session: Session,
+    ring: RingBuf<MapData>,
+    kernel: &'static Kernel,
+    narrator: Narrator<'static>,
+    tracker: Tracker,
+    /// Since the last [`Watcher::begin`].
+    journeys: Vec<Journey>,
+    fates: Fates,
+    /// Addresses that were asked for and did not answer.
+    asked_for: Vec<IpAddr>,
+    since: u64,
+    lost: u64,
+}
+
+/// Numbers for probes: source ports, and identifiers of echoes. None is given twice, since the connection table
+/// remembers what it made of the last.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Identities {
+    first: u16,
+    next: u16,
+}
+
+impl Identities {
+    pub(super) fn new() -> Self {
+        let random = RandomState::new().hash_one(monotonic());
+        let first = PORTS.start + u16::try_from(random % u64::from(PORTS.end - PORTS.start - OWN)).unwrap_or_default();
+        Self { first, next: 0 }
+    }
+
+    pub(super) fn next(&mut self) -> u16 {
+        let identity = self.first + self.next % OWN;
+        self.next = self.next.wrapping_add(1);
+        identity
+    }
+}
+
+impl Watcher {
+    /// Begins to attach, which takes a while, and returns at once. Watched are probes of this watcher, and whatever has
+    /// one of these addresses.
+    pub fn start(addresses: &[IpAddr]) -> Self {
+        let identities = Identities::new();
+        let expression = expression(identities, addresses);
+        let attaching = thread::Builder::new().name("attach".to_owned()).spawn(move || Attached::new(&expression));
+        let state = match attaching {
+            Ok(thread) => State::Attaching(thread),
+            Err(error) => State::Refused(error.to_string()),
+        };
+        Self { state, identities }
+    }
+
+    /// Waits until all is attached.
+    ///
+    /// # Errors
+    /// Why nothing can be observed here, in a sentence.
+    pub fn ready(&mut self) -> Result<(), String> {
+        if let State::Attaching(_) = self.state {
+            let attaching = std::mem::replace(&mut self.state, State::Refused(String::new()));
+            if let State::Attaching(thread) = attaching {
+                self.state = match thread.join() {
+                    Ok(Ok(attached)) => State::Attached(Box::new(attached)),
+                    Ok(Err(error)) => State::Refused(format!("{error:#}")),
+                    Err(_) => State::Refused("the thread that attaches the hooks died".to_owned()),
+                };
+            }
+        }
+        match &self.state {
+            State::Refused(why) => Err(why.clone()),
+            State::Attaching(_) | State::Attached(_) => Ok(()),
+        }
+    }
+
+    pub(super) fn identities(&mut self) -> &mut Identities {
+        &mut self.identities
+    }
+
+    /// From here on packets count. The namespaces are those whose netfilter hooks are to be seen from the first packet on.
+    pub(super) fn begin(&mut self, netns: &[&Netns]) {
+        let State::Attached(attached) = &mut self.state else { return };
+        for netns in netns {
+            attached.session.attach_netfilter_in(netns);
+        }
+        attached.read();
+        drop(attached.tracker.drain());
+        attached.journeys.clear();
+        attached.asked_for.clear();
+        attached.fates = Fates::default();
+        attached.since = monotonic();
+        attached.lost = attached.session.losses().ring;
+    }
+
+    /// Reads what has happened so far, and says what became of the packets of these flows.
+    pub(super) fn look(&mut self, flows: &mut [Flow]) -> Fates {
+        let State::Attached(attached) = &mut self.state else { return Fates::default() };
+        attached.look(flows)
+    }
+
+    /// The packets of these flows, whether over or not, and how many events were lost meanwhile. Ends what
+    /// [`Self::begin`] began.
+    pub(super) fn end(&mut self, flows: &mut [Flow]) -> (Vec<Packet>, u64) {
+        let State::Attached(attached) = &mut self.state else { return (Vec::new(), 0) };
+        thread::sleep(SETTLE);
+        attached.look(flows);
+        let lost = attached.session.losses().ring.saturating_sub(attached.lost);
+        if lost > 0 {
+            attached.narrator.events_were_lost();
+        }
+        attached.journeys.extend(attached.tracker.drain());
+        let packets = attached.tell(flows);
+        attached.journeys.clear();
+        (packets, lost)
+    }
+}
+
+impl Attached {
+    fn new(expression: &str) -> anyhow::Result<Self> {
+        let kernel = kernel()?;
+        let filter = Filter::compile(expression)?;
+        let selection = Selection { depth: Depth::Netfilter, ..Selection::default() };
+        let (mut session, ring) = Session::attach(kernel, &filter, &selection)?;
+        let mut namespaces = Namespaces::new();
+        session.attach_netfilter(&mut namespaces);
+        let narrator = Narrator::new(kernel, namespaces);
+        let since = monotonic();
+        let (tracker, journeys) = (Tracker::default(), Vec::new());
+        let (fates, asked_for) = (Fates::default(), Vec::new());
+        Ok(Self { session, ring, kernel, narrator, tracker, journeys, fates, asked_for, since, lost: 0 })
+    }
+
+    fn look(&mut self, flows: &mut [Flow]) -> Fates {
+        self.read();
+        self.session.tend(self.narrator.namespaces());
+        for journey in self.tracker.finished(monotonic()) {
+            self.judge(&journey, flows);
+            self.journeys.push(journey);
+        }
+        self.fates
+    }
+
+    fn judge(&mut self, journey: &Journey, flows: &mut [Flow]) {
+        let Some((index, role)) = role(journey, flows) else { return };
+        let (src, dst) = (journey.headers.tuple.src, journey.headers.tuple.dst);
+        match (role, journey.headers.detail) {
+            (Role::Neighbour, Detail::Arp { operation: 1 }) => self.asked_for.extend(dst),
+            (Role::Neighbour, Detail::Arp { .. }) => self.asked_for.retain(|address| Some(*address) != src),
+            (Role::Neighbour, _) => {}
+            (Role::Asked | Role::Answer, _) if index + 1 == flows.len() => {
+                self.fates.died |= self.narrator.judge(journey) == Outcome::Dropped;
+            }
+            (Role::Asked | Role::Answer | Role::Error, _) => {}
+        }
+        self.fates.asks_neighbour = !self.asked_for.is_empty();
+    }
+
+    fn read(&mut self) {
+        while let Some(item) = self.ring.next() {
+            match event::decode(&item, self.kernel.conntrack.as_ref()) {
+                Some(Record::Event(event)) => {
+                    if let Some(netns) = event.netns {
+                        self.session.saw(netns);
+                    }
+                    if event.time >= self.since {
+                        self.tracker.push(&event);
+                    }
+                }
+                Some(Record::Call(call)) if call.time >= self.since => self.tracker.call(&call),
+                Some(Record::Call(_)) | None => {}
+            }
+        }
+    }
+
+    fn tell(&mut self, flows: &mut [Flow]) -> Vec<Packet> {
+        self.journeys.sort_by_key(|journey| journey.started);
+        let mut packets = Vec::new();
+        for journey in &self.journeys {
+            let Some((flow, role)) = role(journey, flows) else { continue };
+            let outcome = self.narrator.judge(journey);
+            let record = self.narrator.tell(journey, outcome);
+            packets.push(Packet { role, flow, record, started: journey.started, length: journey.length });
+        }
+        packets
+    }
+}
+
+/// Which flow a packet belongs to, and how.
+fn role(journey: &Journey, flows: &mut [Flow]) -> Option<(usize, Role)> {
+    flows.iter_mut().enumerate().find_map(|(index, flow)| Some((index, flow.role(journey)?)))
+}
+
+/// The running kernel does not change.
+fn kernel() -> Result<&'static Kernel, KernelError> {
+    static KERNEL: OnceLock<Kernel> = OnceLock::new();
+    if let Some(kernel) = KERNEL.get() {
+        return Ok(kernel);
+    }
+    let read = Kernel::read()?;
+    Ok(KERNEL.get_or_init(|| read))
+}
+
+/// Our own ports in either direction; echoes cannot be told apart here, and errors and neighbours are few.
+fn expression(identities: Identities, addresses: &[IpAddr]) -> String {
+    let (first, last) = (identities.first, identities.first + OWN - 1);
+    let mut expression = format!("arp or icmp or icmp6 or portrange {first}-{last}");
+    for address in addresses {
+        expression.push_str(&format!(" or host {address}"));
+    }
+    expression
+}
