@@ -14,6 +14,6 @@ mod survey;
 pub use counters::{Counter, CpuCounters, Statistics, Totals};
 pub use loaded::is_loaded;
 pub use pressure::{Growth, Pressure};
-pub use socket::{Socket, Table};
+pub use socket::{Sample, Socket, Table};
 pub use sources::Sources;
 pub use survey::{Depth, Report, Survey, Wanted};

@@ -14,6 +14,7 @@
 //! and the last sighting.
 
 mod diagnosis;
+pub mod end;
 mod finding;
 pub mod gate;
 pub mod probe;

@@ -30,6 +30,8 @@ pub struct Rewrite {
     pub rule: Rule,
     /// Which end of the flow.
     pub side: Side,
+    /// The ports it may choose from; `None` where it names none.
+    pub ports: Option<RangeInclusive<u16>>,
     /// The packet cannot miss the rule. If it can, this is the first of those that it may meet.
     pub sure: bool,
 }
@@ -63,7 +65,8 @@ impl Rules {
             let course = follow(&self.tables, &self.places, &packet, hook, false);
             let met = course.found.into_iter().find_map(|Found { rule, sure, translation }| {
                 let side = side(translation.as_ref()?.deed)?;
-                Some((Rewrite { rule, side, sure }, translation?))
+                let ports = translation.as_ref()?.ports.clone();
+                Some((Rewrite { rule, side, ports, sure }, translation?))
             });
             if let Some((met, translation)) = met {
                 packet.tuple = translated(before, met.side, &translation, hook, own);

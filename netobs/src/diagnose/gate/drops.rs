@@ -135,7 +135,7 @@ fn table(rule: &Rule) -> String {
 }
 
 /// The command that takes a rule away, or its chain's policy back.
-fn removal(rule: &Rule) -> String {
+pub(super) fn removal(rule: &Rule) -> String {
     let (tool, chain) = (tool(rule), word(&rule.chain));
     match (rule.backend, rule.handle, rule.position) {
         (Backend::Nft, Some(handle), _) => {

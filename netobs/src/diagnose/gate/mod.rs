@@ -6,8 +6,12 @@
 //! would ([`Traveller::flow`]), by which the answer is rewritten back ([`Traveller::comes_back`]).
 
 mod drops;
+mod nat;
 mod pass;
+mod table;
 mod traveller;
 
+pub use nat::{Unmasked, clash, unmasked};
 pub use pass::{Hop, Passed, Place, pass};
+pub use table::table;
 pub use traveller::{Flow, Traveller};

@@ -1,0 +1,9 @@
+//! What waits at the end of the way: a socket, the name server that the endpoint asks, memory to live in.
+
+mod listener;
+mod memory;
+mod resolver;
+
+pub use listener::{Arrival, Behind, listener};
+pub use memory::memory;
+pub use resolver::{resolver, servers};

@@ -1,0 +1,89 @@
+//! Whether a namespace's connection table has room for a new flow.
+
+use crate::conntrack::{Counter, Sample, Socket, Table, Totals};
+use crate::diagnose::typed::in_netns;
+use crate::diagnose::{Culprit, Finding, Force, Rung};
+use crate::netlink;
+use crate::netns::Netns;
+
+/// Entries looked at to see of which kind they are.
+const SAMPLE: u64 = 4096;
+
+/// Looks at the table of a namespace that tracks the asked flow.
+///
+/// # Errors
+/// The namespace cannot be looked into, or the kernel does not tell.
+pub fn table(netns: &str, handle: &Netns) -> netlink::Result<Option<Finding>> {
+    let mut socket = Socket::open_in(handle)?;
+    let table = socket.table()?;
+    // With more than a tenth free nothing was thrown out lately, or it was for another reason.
+    let Table { entries, limit: Some(limit) } = table else { return Ok(None) };
+    if limit == 0 || entries.saturating_mul(10) < limit.saturating_mul(9) {
+        return Ok(None);
+    }
+    let totals = socket.statistics()?.totals();
+    let sample = socket.sample(SAMPLE)?;
+    Ok(Some(finding(netns, entries, limit, &totals, sample)))
+}
+
+fn finding(netns: &str, entries: u64, limit: u64, totals: &Totals, sample: Sample) -> Finding {
+    let kept = sample.seen > 0 && sample.assured == sample.seen;
+    let full = entries >= limit;
+    let level = format!("{entries} of {limit} entries");
+    let (cause, force, sentence) = match (kept, full) {
+        (true, true) => (
+            "conntrack-full",
+            Force::Stops,
+            format!(
+                "The connection table of {netns} is full ({level}), and holds only flows that the kernel never throws \
+                 out: the first packet of each new flow is dropped."
+            ),
+        ),
+        (true, false) => (
+            "conntrack-full",
+            Force::Harms,
+            format!(
+                "The connection table of {netns} is nearly full ({level}) with flows that the kernel never throws out: \
+                 soon the first packet of each new flow will be dropped."
+            ),
+        ),
+        (false, _) => (
+            "conntrack-early-drop",
+            Force::Harms,
+            format!(
+                "The connection table of {netns} is {} ({level}): for each new flow the kernel silently forgets one \
+                 that was not answered yet, and whoever waits for that answer waits in vain.",
+                if full { "full" } else { "nearly full" }
+            ),
+        ),
+    };
+    let counted = [Counter::Drop, Counter::EarlyDrop, Counter::InsertFailed].map(|counter| {
+        let value = totals.get(counter).map_or_else(|| "not counted here".to_owned(), |value| value.to_string());
+        format!("{} {value}", counter.name())
+    });
+    let share = (sample.assured * 100).checked_div(sample.seen).unwrap_or_default();
+    let evidence = vec![
+        format!("net.netfilter.nf_conntrack_count is {entries} in {netns}, net.netfilter.nf_conntrack_max is {limit}"),
+        format!("{share} % of {} entries looked at are assured: seen both ways, and not thrown out", sample.seen),
+        format!("conntrack -S in {netns}, since it exists: {}", counted.join(", ")),
+    ];
+    Finding {
+        cause,
+        rung: Rung::Conntrack,
+        force,
+        sentence,
+        culprit: Culprit { netns: Some(netns.to_owned()), what: format!("connection table: {level}") },
+        evidence,
+        // The limit is one for the whole machine, and can be set only from its own namespace.
+        fix: vec![format!("sysctl -w net.netfilter.nf_conntrack_max={}", limit.saturating_mul(2))],
+        hints: vec![
+            format!("who fills it: netobs conntrack --netns {netns}"),
+            format!(
+                "{} makes room at once, but connections through NAT that are forgotten break",
+                in_netns(netns, "conntrack -F")
+            ),
+            "the limit is one number for the whole machine, and each namespace's own entries are held against it"
+                .into(),
+        ],
+    }
+}
