@@ -7,6 +7,7 @@
 pub mod btf;
 pub mod cli;
 pub mod conntrack;
+pub mod container;
 pub mod diagnose;
 pub mod drops;
 pub mod event;

@@ -15,10 +15,12 @@
 
 mod diagnosis;
 pub mod end;
+pub mod endpoint;
 mod finding;
 pub mod gate;
 pub mod probe;
 mod question;
+mod target;
 pub mod typed;
 mod verdict;
 
@@ -28,6 +30,7 @@ pub use diagnosis::{Diagnosis, Place, Sighting, Step, Trail};
 pub use finding::{Culprit, Finding, Force, Rung};
 pub use probe::Watcher;
 pub use question::{Endpoint, Protocol, Question};
+pub use target::{Target, TargetError, Whom};
 
 /// Why a packet does not get there, or that it does. Without a watcher nothing is seen on the way, only what comes back.
 /// `tell` is told what is waited for, whenever that takes longer than a person expects.
