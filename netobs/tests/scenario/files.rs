@@ -95,6 +95,10 @@ expect = "sadness"
 drop = { node = "host", reasons = "X" }
 [[signal]]
 counter = { node = "host", name = "../../etc/passwd" }
+[diagnose]
+from = "c1"
+to = "10.40.0.3:80"
+proto = "icmp"
 "#;
     let (_folder, path) = write("bad.toml", text);
     let answer = lab(&["run", path.to_str().unwrap()]);
@@ -112,6 +116,7 @@ counter = { node = "host", name = "../../etc/passwd" }
         (":20:", "sadness"),
         (":25:", "reasons"),
         (":26:", "not a counter"),
+        (":27:", "icmp knows no ports"),
         ("", "[[fix]] is missing"),
         ("", "[explain] is missing"),
     ];

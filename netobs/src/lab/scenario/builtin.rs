@@ -88,6 +88,7 @@ mod tests {
         let scenarios = builtin().unwrap_or_else(|problems| panic!("{problems}"));
         for (scenario, (name, _)) in scenarios.iter().zip(CARRIED) {
             assert_eq!(scenario.name, *name, "the file is called as the scenario is");
+            assert!(scenario.asking.is_some(), "{name} asks for no diagnosis");
         }
         let carried: BTreeSet<String> = CARRIED.iter().map(|(name, _)| format!("{name}.toml")).collect();
         let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/scenarios");

@@ -9,6 +9,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue, ValueDeserializer};
 
 use super::super::Prefix;
+use super::asking::Asking;
 use super::check::{Attempt, Check, Outcome};
 use super::counter::Counter;
 use super::problem::{Problem, Problems};
@@ -16,6 +17,7 @@ use super::signal::{DropSignal, Sighting, Signal};
 use super::step::{Action, ConntrackStep, LinkStep, Step};
 use super::validate::{Lined, validate};
 use super::{Explain, Need, Needed, Scenario};
+use crate::diagnose::{Protocol, Target, TargetError};
 use crate::netlink::MacAddress;
 
 impl Scenario {
@@ -81,6 +83,7 @@ impl Reader<'_> {
         let breaks = self.each(&mut table, "break", RawStep::read);
         let symptoms = self.each(&mut table, "symptom", RawCheck::read);
         let signals = self.each(&mut table, "signal", RawSignal::read);
+        let asking = self.one(&mut table, "diagnose", RawAsking::read);
         let fixes = self.each(&mut table, "fix", RawStep::read);
         for (key, _) in table {
             let line = self.line(key.span().start);
@@ -104,6 +107,7 @@ impl Reader<'_> {
             breaks: bare(breaks),
             symptoms: bare(symptoms),
             signals: bare(signals),
+            asking,
             fixes: bare(fixes),
         })
     }
@@ -128,6 +132,19 @@ impl Reader<'_> {
     fn read<T: DeserializeOwned>(&mut self, value: Spanned<DeValue<'_>>) -> Option<T> {
         let line = self.line(value.span().start);
         T::deserialize(ValueDeserializer::from(value)).map_err(|error| self.error(&error, Some(line))).ok()
+    }
+
+    /// A `[…]`, turned into what it stands for.
+    fn one<R: DeserializeOwned, T>(
+        &mut self,
+        table: &mut DeTable<'_>,
+        key: &str,
+        make: impl Fn(R) -> Result<T, String>,
+    ) -> Option<T> {
+        let (name, value) = table.remove_entry(key)?;
+        let line = self.line(name.span().start);
+        let raw = self.read::<R>(value)?;
+        make(raw).map_err(|reason| self.problem(Some(line), reason)).ok()
     }
 
     /// The entries of a `[[…]]`, each turned into what it stands for.
@@ -556,6 +573,26 @@ impl RawSighting {
     fn read(self) -> Sighting {
         let Self { node, device, hook, proto, src, dst, info } = self;
         Sighting { node, device, hook, proto, src, dst, info }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawAsking {
+    from: String,
+    to: String,
+    proto: Option<Protocol>,
+    at: Option<String>,
+}
+
+impl RawAsking {
+    fn read(self) -> Result<Asking, String> {
+        let to: Target = self.to.parse().map_err(|error: TargetError| error.to_string())?;
+        let protocol = to.protocol(self.proto).map_err(|error| error.to_string())?;
+        if self.at.is_some() && protocol != Protocol::Udp {
+            return Err("`at` is for udp: a server that answers meanwhile".to_owned());
+        }
+        Ok(Asking { from: self.from, to, protocol, at: self.at })
     }
 }
 

@@ -24,6 +24,13 @@
 //! [[break]]                               # steps
 //! [[symptom]]                             # checks that come out otherwise now
 //! [[signal]]                              # what the observer must see meanwhile
+//!
+//! [diagnose]                              # what `netobs diagnose` is asked then; it must name `fault`
+//! from = "c1"                             # a node
+//! to = "198.51.100.10"                    # ADDRESS, ADDRESS:PORT, NAME or NAME:PORT
+//! proto = "icmp"                          # or tcp, udp; as `netobs diagnose` chooses if left out
+//! at = "inet"                             # with udp: the node in which a server answers meanwhile; none if left out
+//!
 //! [[fix]]                                 # steps
 //! ```
 //!
@@ -34,6 +41,7 @@
 //! words, and no shell sees it.
 
 mod act;
+mod asking;
 mod attempt;
 mod builtin;
 mod check;
@@ -54,6 +62,7 @@ mod validate;
 
 use std::net::IpAddr;
 
+pub use asking::Asking;
 pub use builtin::{builtin, find, source};
 pub use check::{Attempt, Check, Outcome};
 pub use counter::Counter;
@@ -92,6 +101,8 @@ pub struct Scenario {
     pub symptoms: Vec<Check>,
     /// What the kernel shows.
     pub signals: Vec<Signal>,
+    /// What a diagnosis is asked while it is broken; `None`: nobody asks.
+    pub asking: Option<Asking>,
     /// How it is mended.
     pub fixes: Vec<Step>,
 }

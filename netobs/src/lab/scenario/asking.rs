@@ -1,0 +1,30 @@
+//! What a diagnosis is asked.
+
+use std::fmt;
+
+use crate::diagnose::{Protocol, Target};
+
+/// A question about the way from a node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Asking {
+    /// The node.
+    pub from: String,
+    /// To whom.
+    pub to: Target,
+    /// By which protocol.
+    pub protocol: Protocol,
+    /// The node in which a server answers datagrams meanwhile.
+    pub at: Option<String>,
+}
+
+impl fmt::Display for Asking {
+    /// As options: the protocol only where it is not the usual one.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "--to {}", self.to)?;
+        if self.to.protocol(None) == Ok(self.protocol) {
+            Ok(())
+        } else {
+            write!(f, " --proto {}", self.protocol.name())
+        }
+    }
+}
