@@ -8,6 +8,7 @@ use aya_ebpf::programs::ProbeContext;
 use netobs_ebpf::{Hook, flags};
 
 use crate::access::{Access, LAYOUT, Probed, Typed, constant, offset};
+use crate::current;
 use crate::follow::follow;
 use crate::observe::{Spot, observe};
 use crate::seen;
@@ -29,7 +30,13 @@ extern "C" fn nf_entering(context: *const *const u8) -> u32 {
     // SAFETY: the context is what user space loads the program for.
     unsafe {
         if let Some((spot, skb)) = of_context(context, 0) {
-            observe::<Typed>(spot, skb);
+            // One hook, known to the compiler: with five possible ones the verifier would go all the way five times.
+            if matches!(spot.hook, Hook::NfOutput) {
+                observe::<Typed>(Spot { hook: Hook::NfOutput, ..spot }, skb);
+            } else {
+                current::set(skb as u64);
+                follow::<Typed>(spot, skb);
+            }
         }
     }
     ACCEPT
