@@ -9,9 +9,9 @@ use anyhow::Context;
 use clap::Args;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot::Receiver;
 
+use super::ending::{LAST_WORDS, Signals};
 use crate::conntrack::{Depth, Report, Survey, Wanted, is_loaded};
 use crate::netlink;
 use crate::output::conntrack::{PressureRecord, Shown, table};
@@ -24,8 +24,6 @@ const SHORTEST: Duration = Duration::from_millis(100);
 const FIRST: Duration = Duration::from_secs(1);
 /// Sources of each namespace, if nobody says how many.
 const TOP: usize = 10;
-/// After a signal, the longest the last lines may take: whoever reads our output may have stopped reading.
-const LAST_WORDS: Duration = Duration::from_millis(800);
 
 /// Show how full each namespace's conntrack table is, what was lost, and who fills it.
 #[derive(Args)]
@@ -79,11 +77,9 @@ pub fn run(arguments: ConntrackArguments) -> anyhow::Result<ExitCode> {
 
 /// Waits for a signal; false if the end came first.
 async fn interrupted(ended: &mut Receiver<()>) -> anyhow::Result<bool> {
-    let mut interrupt = signal(SignalKind::interrupt()).context("listen for SIGINT")?;
-    let mut terminate = signal(SignalKind::terminate()).context("listen for SIGTERM")?;
+    let mut signals = Signals::listen()?;
     tokio::select! {
-        _ = interrupt.recv() => Ok(true),
-        _ = terminate.recv() => Ok(true),
+        () = signals.any() => Ok(true),
         _ = ended => Ok(false),
     }
 }

@@ -5,38 +5,26 @@ use std::time::Duration;
 
 use anyhow::Context;
 use clap::Args;
-use tokio::signal::unix::{SignalKind, signal};
 
+use super::ending::{Signals, after, last_words};
+use super::wanted::Wanted;
 use crate::drops::{Names, Watch};
-use crate::filter::Filter;
-use crate::netns::Netns;
+use crate::output::Format;
 use crate::output::drops::DropsPrinter;
-use crate::output::{Format, printable, shortened};
 use crate::probe::drops::DropCounter;
-use crate::probe::{Kernel, Selection, tc};
+use crate::probe::{Depth, Kernel};
 use crate::refusal::Refusal;
 use crate::state::Namespaces;
 use crate::trace::Stop;
 
-/// Characters of a filter that are repeated to the user.
-const SHOWN: usize = 60;
 /// Reading the table more often than this would be a load of its own.
 const SHORTEST: Duration = Duration::from_millis(100);
-/// After a signal, the longest the last lines may take: whoever reads our output may have stopped reading.
-const LAST_WORDS: Duration = Duration::from_millis(800);
 
 /// Count every packet the kernel drops, by reason, function, namespace, device and protocol.
 #[derive(Args)]
 pub struct DropsArguments {
-    /// Which packets to count, in pcap-filter syntax: icmp and host 10.40.0.3. All by default.
-    #[arg(value_name = "FILTER")]
-    filter: Vec<String>,
-    /// Count drops in this namespace: a name under /run/netns, pid:N, or host.
-    #[arg(long, value_name = "N")]
-    netns: Option<String>,
-    /// Count drops of packets on a device of this name.
-    #[arg(long, value_name = "D")]
-    device: Option<String>,
+    #[command(flatten)]
+    wanted: Wanted,
     /// How often to show the counts.
     #[arg(long, value_name = "TIME", value_parser = super::duration::parse, default_value = "1s")]
     interval: Duration,
@@ -59,16 +47,11 @@ pub fn run(arguments: DropsArguments) -> anyhow::Result<ExitCode> {
     if arguments.interval < SHORTEST {
         return Err(Refusal::Usage(format!("--interval is {} ms at least", SHORTEST.as_millis())).into());
     }
-    let selection = Selection {
-        netns: arguments.netns.as_deref().map(Netns::open).transpose()?.map(|netns| netns.inode()),
-        device: arguments.device.clone(),
-        ..Selection::default()
-    };
-    let filter = Filter::compile(&arguments.filter.join(" ")).map_err(|error| Refusal::Usage(error.to_string()))?;
+    let selection = arguments.wanted.selection(Depth::default())?;
+    let filter = arguments.wanted.filter()?;
     let mut namespaces = Namespaces::new();
-    if let Some(device) = &arguments.device {
-        must_exist(device, &selection, &mut namespaces)?;
-    }
+    // One that does not exist is a mistake.
+    arguments.wanted.links(&selection, &mut namespaces, false)?;
     let kernel = Kernel::read().map_err(|error| Refusal::NotPermitted(error.to_string()))?;
     let names = Names::new(&kernel, namespaces);
     let counter = DropCounter::attach(&kernel, &filter, &selection, arguments.rows)?;
@@ -97,67 +80,22 @@ pub fn run(arguments: DropsArguments) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn must_exist(device: &str, selection: &Selection, namespaces: &mut Namespaces) -> anyhow::Result<()> {
-    let wanted = tc::Wanted { device: Some(device), links: false };
-    let (found, looked) = tc::find(namespaces, selection.netns, wanted);
-    if found.iter().any(|target| target.links.iter().any(|link| link.name == device)) {
-        return Ok(());
-    }
-    match &looked[..] {
-        [one] => anyhow::bail!("no device is called `{device}` in {one}"),
-        _ => anyhow::bail!("no device is called `{device}` in any of {} network namespaces", looked.len()),
-    }
-}
-
 /// Waits for whatever ends the counting.
 async fn conduct(
     arguments: &DropsArguments,
     stop: &Stop,
     mut ended: tokio::sync::oneshot::Receiver<()>,
 ) -> anyhow::Result<()> {
-    let mut interrupt = signal(SignalKind::interrupt()).context("listen for SIGINT")?;
-    let mut terminate = signal(SignalKind::terminate()).context("listen for SIGTERM")?;
-    eprintln!("counting: {}", describe(arguments));
+    let mut signals = Signals::listen()?;
+    eprintln!("counting: {}", arguments.wanted.describe("drop", "drops"));
     tokio::select! {
-        () = sleep(arguments.duration) => stop.now(),
-        _ = interrupt.recv() => stop.now(),
-        _ = terminate.recv() => stop.now(),
+        () = after(arguments.duration) => stop.now(),
+        () = signals.any() => stop.now(),
         _ = &mut ended => return Ok(()),
     }
-    // The reader may be stuck on an output that nobody reads. Leaving detaches everything all the same.
-    let mut beats = stop.beats();
-    loop {
-        tokio::select! {
-            _ = &mut ended => return Ok(()),
-            () = tokio::time::sleep(LAST_WORDS) => {}
-        }
-        let goes_on = std::mem::replace(&mut beats, stop.beats()) != beats;
-        if stop.is_writing() && !goes_on {
-            eprintln!("netobs: standard output is not being read; ending without a summary");
-            std::process::exit(1);
-        }
+    // Leaving detaches everything.
+    if !last_words(stop, &mut ended).await {
+        std::process::exit(1);
     }
-}
-
-async fn sleep(duration: Option<Duration>) {
-    match duration {
-        Some(duration) => tokio::time::sleep(duration).await,
-        None => std::future::pending().await,
-    }
-}
-
-fn describe(arguments: &DropsArguments) -> String {
-    let mut text = if arguments.filter.is_empty() {
-        "every drop".to_owned()
-    } else {
-        format!("drops that match `{}`", shortened(&printable(&arguments.filter.join(" ")), SHOWN))
-    };
-    if let Some(netns) = &arguments.netns {
-        text.push_str(&format!(" in {}", printable(netns)));
-    }
-    if let Some(device) = &arguments.device {
-        text.push_str(&format!(" on {}", printable(device)));
-    }
-    text.push_str("; Ctrl-C ends it");
-    text
+    Ok(())
 }

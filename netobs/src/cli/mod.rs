@@ -4,9 +4,11 @@ mod check;
 mod conntrack;
 mod drops;
 mod duration;
+mod ending;
 mod lab;
 mod print;
 mod trace;
+mod wanted;
 
 use std::process::ExitCode;
 
