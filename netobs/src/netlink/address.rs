@@ -30,6 +30,11 @@ impl Socket {
 }
 
 impl Address {
+    /// Whether `other` lies in the net that comes with this address.
+    pub fn covers(&self, other: IpAddr) -> bool {
+        within(other, self.address, self.prefix_length)
+    }
+
     fn from_message(message: RouteNetlinkMessage) -> Option<Self> {
         let RouteNetlinkMessage::NewAddress(message) = message else { return None };
         let mut tentative = false;
@@ -51,4 +56,15 @@ impl Address {
             tentative,
         })
     }
+}
+
+/// Whether `address` lies in the net.
+pub fn within(address: IpAddr, net: IpAddr, length: u8) -> bool {
+    let (address, net, width): (u128, u128, u8) = match (address, net) {
+        (IpAddr::V4(address), IpAddr::V4(net)) => (u128::from(address.to_bits()), u128::from(net.to_bits()), 32),
+        (IpAddr::V6(address), IpAddr::V6(net)) => (address.to_bits(), net.to_bits(), 128),
+        (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => return false,
+    };
+    let host_bits = u32::from(width.saturating_sub(length));
+    (address ^ net).checked_shr(host_bits).unwrap_or(0) == 0
 }

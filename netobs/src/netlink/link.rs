@@ -3,8 +3,8 @@ use std::net::IpAddr;
 
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::link::{
-    BridgePortState, InfoBridgePort, InfoData, InfoPortData, InfoVxlan, LinkAttribute, LinkFlags, LinkInfo,
-    LinkMessage, State,
+    BridgePortState, InfoBridge, InfoBridgePort, InfoData, InfoPortData, InfoVlan, InfoVxlan, LinkAttribute, LinkFlags,
+    LinkInfo, LinkMessage, State,
 };
 use serde::Serialize;
 
@@ -103,6 +103,14 @@ pub struct Link {
     pub vxlan: Option<Vxlan>,
     /// Of a bridge's port: whether the bridge forwards through it (spanning tree state). `None` for any other link.
     pub forwarding: Option<bool>,
+    /// Of a bridge's port: whether a frame may leave by it that came in by it.
+    pub hairpin: Option<bool>,
+    /// Of a bridge's port: whether it exchanges no frames with other ports that are isolated, too.
+    pub isolated: Option<bool>,
+    /// Of a bridge: whether it shows IPv4 packets that only cross it to iptables and nft, whatever the sysctl says.
+    pub nf_call_iptables: Option<bool>,
+    /// Of a VLAN device: its number.
+    pub vlan: Option<u16>,
     /// The text an administrator attached (`ip link set … alias`).
     pub ifalias: Option<String>,
 }
@@ -152,6 +160,10 @@ impl Link {
             mac: None,
             vxlan: None,
             forwarding: None,
+            hairpin: None,
+            isolated: None,
+            nf_call_iptables: None,
+            vlan: None,
             ifalias: None,
         };
         for attribute in message.attributes {
@@ -177,11 +189,27 @@ impl Link {
         match info {
             LinkInfo::Kind(kind) => self.kind = Some(kind.to_string()),
             LinkInfo::Data(InfoData::Vxlan(attributes)) => self.vxlan = Some(Vxlan::from_attributes(&attributes)),
-            LinkInfo::PortData(InfoPortData::BridgePort(port)) => {
-                self.forwarding = port.into_iter().find_map(|attribute| match attribute {
-                    InfoBridgePort::State(state) => Some(state == BridgePortState::Forwarding),
+            LinkInfo::Data(InfoData::Bridge(attributes)) => {
+                self.nf_call_iptables = attributes.iter().find_map(|attribute| match attribute {
+                    InfoBridge::NfCallIpTables(on) => Some(*on),
                     _ => None,
                 });
+            }
+            LinkInfo::Data(InfoData::Vlan(attributes)) => {
+                self.vlan = attributes.iter().find_map(|attribute| match attribute {
+                    InfoVlan::Id(id) => Some(*id),
+                    _ => None,
+                });
+            }
+            LinkInfo::PortData(InfoPortData::BridgePort(port)) => {
+                for attribute in port {
+                    match attribute {
+                        InfoBridgePort::State(state) => self.forwarding = Some(state == BridgePortState::Forwarding),
+                        InfoBridgePort::HairpinMode(on) => self.hairpin = Some(on),
+                        InfoBridgePort::Isolated(on) => self.isolated = Some(on),
+                        _ => {}
+                    }
+                }
             }
             _ => {}
         }

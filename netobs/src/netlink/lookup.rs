@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use netlink_packet_route::route::{
-    RouteAttribute, RouteFlags, RouteHeader, RouteMessage, RouteMetric, RouteNextHop, RouteType,
+    RouteAttribute, RouteFlags, RouteHeader, RouteMessage, RouteMetric, RouteNextHop, RouteType, RouteVia,
 };
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 
@@ -25,6 +25,20 @@ pub struct Found {
     pub table: u32,
     /// The destination is one of the namespace's own addresses, or a broadcast.
     pub local: bool,
+    /// The address that a packet of the namespace's own would leave with. Only the route that is taken says so, not the
+    /// entry of a table.
+    pub source: Option<IpAddr>,
+}
+
+/// A packet for which a route is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RouteQuery {
+    /// Where it goes.
+    pub destination: IpAddr,
+    /// Where it comes from. Of a packet that is not forwarded, an address of the namespace.
+    pub source: Option<IpAddr>,
+    /// The device it came in by; `None` if it is the namespace's own.
+    pub input: Option<Ifindex>,
 }
 
 /// Why there is no way.
@@ -68,6 +82,26 @@ impl Socket {
     pub fn route_to(&mut self, destination: IpAddr, source: Option<IpAddr>) -> Result<RouteAnswer> {
         let what = format!("look up the route to {destination}");
         match self.get(&what, question(destination, source, RouteFlags::FibMatch)) {
+            Ok(RouteNetlinkMessage::NewRoute(message)) => Ok(RouteAnswer::Found(Found::from_message(&message))),
+            Ok(_) => Err(Error::Decode { what, reason: "not a route".to_owned() }),
+            Err(error) => match error.errno().and_then(Refusal::from_errno) {
+                Some(refusal) => Ok(RouteAnswer::Refused(refusal)),
+                None => Err(error),
+            },
+        }
+    }
+
+    /// The route that a packet would take now: `ip route get`. With an input device the kernel goes through all that it
+    /// does with a packet that comes in by it, and where it would not let it pass refuses with the errno of that:
+    /// `EXDEV` for the reverse path filter (`fib_validate_source`), `EHOSTUNREACH` where it does not forward.
+    pub fn route_of(&mut self, query: RouteQuery) -> Result<RouteAnswer> {
+        let RouteQuery { destination, source, input } = query;
+        let what = format!("look up the route to {destination}");
+        let mut message = question(destination, source, RouteFlags::empty());
+        if let (RouteNetlinkMessage::GetRoute(message), Some(input)) = (&mut message, input) {
+            message.attributes.push(RouteAttribute::Iif(input.0));
+        }
+        match self.get(&what, message) {
             Ok(RouteNetlinkMessage::NewRoute(message)) => Ok(RouteAnswer::Found(Found::from_message(&message))),
             Ok(_) => Err(Error::Decode { what, reason: "not a route".to_owned() }),
             Err(error) => match error.errno().and_then(Refusal::from_errno) {
@@ -124,6 +158,7 @@ impl Found {
             devices: Vec::new(),
             table: u32::from(table),
             local: matches!(kind, RouteType::Local | RouteType::Broadcast | RouteType::Anycast | RouteType::Multicast),
+            source: None,
         };
         for attribute in &message.attributes {
             match attribute {
@@ -131,6 +166,10 @@ impl Found {
                     found.destination = ip(address);
                 }
                 RouteAttribute::Gateway(address) => found.gateway = ip(address),
+                // An IPv4 route by an IPv6 next hop.
+                RouteAttribute::Via(RouteVia::Inet6(address)) => found.gateway = Some(IpAddr::V6(*address)),
+                RouteAttribute::Via(RouteVia::Inet(address)) => found.gateway = Some(IpAddr::V4(*address)),
+                RouteAttribute::PrefSource(address) => found.source = ip(address),
                 RouteAttribute::Oif(device) => found.devices.push(Ifindex(*device)),
                 RouteAttribute::MultiPath(hops) => {
                     found

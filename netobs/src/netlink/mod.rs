@@ -24,12 +24,12 @@ mod socket;
 #[cfg(test)]
 mod tests;
 
-pub use address::Address;
+pub use address::{Address, within};
 pub use diag::{DiagSocket, InetSocket, Transport};
 pub use error::{Error, Result};
 pub use ifindex::Ifindex;
 pub use link::{Link, MacAddress, Operstate, Vxlan};
-pub use lookup::{Found, Refusal, RouteAnswer};
+pub use lookup::{Found, Refusal, RouteAnswer, RouteQuery};
 pub use neighbour::{Neighbour, NeighbourState};
 pub use nsid::NetnsId;
 pub use request::Request;

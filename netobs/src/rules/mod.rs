@@ -47,6 +47,5 @@ mod walk;
 pub use ask::{Dropper, Side};
 pub use packet::{InetHook, Packet, Tracking};
 pub use passage::{End, Passage, Rewrite};
-pub(crate) use places::within;
 pub use read::{Error, Rules};
 pub use rule::{Backend, Deed, Finding, Rule};

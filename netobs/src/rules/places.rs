@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use crate::netlink::{Result, Route, Socket};
+use crate::netlink::{Result, Route, Socket, within};
 
 /// Where an address leads (`rtm_type`), as far as the local routing table tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,15 +50,4 @@ impl Places {
 fn covers(route: &Route, address: IpAddr) -> bool {
     let Some(destination) = route.destination else { return false };
     within(address, destination, route.prefix_length)
-}
-
-/// Whether `address` lies in the net.
-pub(crate) fn within(address: IpAddr, net: IpAddr, length: u8) -> bool {
-    let (address, net, width): (u128, u128, u8) = match (address, net) {
-        (IpAddr::V4(address), IpAddr::V4(net)) => (u128::from(address.to_bits()), u128::from(net.to_bits()), 32),
-        (IpAddr::V6(address), IpAddr::V6(net)) => (address.to_bits(), net.to_bits(), 128),
-        (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => return false,
-    };
-    let host_bits = u32::from(width.saturating_sub(length));
-    (address ^ net).checked_shr(host_bits).unwrap_or(0) == 0
 }

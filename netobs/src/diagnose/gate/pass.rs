@@ -6,8 +6,9 @@ use super::drops;
 use super::traveller::Traveller;
 use crate::diagnose::Finding;
 use crate::event::Tuple;
+use crate::netlink::within;
 use crate::netlink::{Address, Link};
-use crate::rules::{End, InetHook, Rewrite, Rules, within};
+use crate::rules::{End, InetHook, Rewrite, Rules};
 
 /// A namespace, as far as netfilter is concerned.
 #[derive(Clone, Copy, Debug)]

@@ -5,9 +5,10 @@ use std::net::IpAddr;
 use super::number::{in_span, masked};
 use super::specification::Opt;
 use super::tracking;
+use crate::netlink::within;
 use crate::rules::judge::Situation;
 use crate::rules::packet::Packet;
-use crate::rules::places::{Place, within};
+use crate::rules::places::Place;
 use crate::rules::protocol;
 use crate::rules::truth::Truth;
 

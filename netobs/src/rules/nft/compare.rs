@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use serde_json::Value;
 
 use super::datum::{Datum, Loaded};
-use crate::rules::places::within;
+use crate::netlink::within;
 use crate::rules::table::Table;
 use crate::rules::truth::Truth;
 
