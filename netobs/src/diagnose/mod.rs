@@ -18,11 +18,13 @@ pub mod end;
 pub mod endpoint;
 mod finding;
 pub mod gate;
+pub mod machine;
 pub mod probe;
 mod question;
 mod target;
 pub mod typed;
 mod verdict;
+pub mod way;
 
 use crate::state::Namespaces;
 
