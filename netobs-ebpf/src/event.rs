@@ -84,8 +84,10 @@ pub struct Event {
     pub hook: u8,
     /// `PACKET_*`: for this host, broadcast, multicast, for another host, outgoing.
     pub packet_type: u8,
+    /// Number of the [`Fdb`](crate::Fdb): what the bridge knows of the address that the packet is for.
+    pub fdb: u8,
     /// Keeps the struct free of padding.
-    pub reserved: [u8; 2],
+    pub reserved: u8,
     /// The device's name as in `net_device.name`.
     pub device: [u64; 2],
     /// Valid with [`flags::CONNTRACK`].

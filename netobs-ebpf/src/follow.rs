@@ -41,6 +41,7 @@ pub unsafe fn follow<A: Access>(spot: Spot, skb: *const u8) {
             flags: spot.flags | if socket.is_null() { 0 } else { flags::OWNED },
             location: spot.location,
             reason: spot.reason,
+            fdb: 0,
         };
         record::<A>(&sighting, &extent, &header);
     }

@@ -37,6 +37,12 @@ macro_rules! layout {
             pub consume_has_location: u32,
             /// The bit in `sk_buff.active_extensions` of a frame that `br_netfilter` passes through the IP hooks, or 0.
             pub bridge_nf: u32,
+            /// Bits of `net_device.priv_flags`: the device is a bridge, or the port of one; or 0.
+            pub dev_is_bridge: u32,
+            /// See `dev_is_bridge`.
+            pub dev_is_port: u32,
+            /// The bit in `net_bridge.options` of a bridge that keeps VLANs apart, or 0.
+            pub bridge_has_vlans: u32,
         }
 
         impl Layout {
@@ -46,6 +52,9 @@ macro_rules! layout {
                 $($bits: Bits::MISSING,)*
                 consume_has_location: 0,
                 bridge_nf: 0,
+                dev_is_bridge: 0,
+                dev_is_port: 0,
+                bridge_has_vlans: 0,
             };
 
             /// Fills the layout by asking `field` for the byte offset of each dotted path, and `bits` for each bit field.
@@ -58,6 +67,9 @@ macro_rules! layout {
                     $($bits: bits($bits_path).unwrap_or(Bits::MISSING),)*
                     consume_has_location: 0,
                     bridge_nf: 0,
+                    dev_is_bridge: 0,
+                    dev_is_port: 0,
+                    bridge_has_vlans: 0,
                 }
             }
         }
@@ -118,6 +130,21 @@ layout! {
     fib6_type: "fib6_result.fib6_type",
     fib6_table: "fib6_table.tb6_id",
     net_no_route6: "net.ipv6.fib6_null_entry",
+    dev_priv_flags: "net_device.priv_flags",
+    /// Of a bridge's port: its `struct net_bridge_port`.
+    dev_rx_handler_data: "net_device.rx_handler_data",
+    /// What `netdev_priv()` returns.
+    dev_priv: "net_device.priv",
+    bridge_dev: "net_bridge.dev",
+    bridge_options: "net_bridge.options",
+    bridge_fdb: "net_bridge.fdb_list.first",
+    port_bridge: "net_bridge_port.br",
+    port_dev: "net_bridge_port.dev",
+    fdb_address: "net_bridge_fdb_entry.key.addr",
+    fdb_vlan: "net_bridge_fdb_entry.key.vlan_id",
+    fdb_port: "net_bridge_fdb_entry.dst",
+    fdb_node: "net_bridge_fdb_entry.fdb_node",
+    list_next: "hlist_node.next",
     ;
     skb_cloned: "sk_buff.cloned",
     skb_pkt_type: "sk_buff.pkt_type",

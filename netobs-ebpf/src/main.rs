@@ -6,6 +6,7 @@
 
 mod access;
 mod atomic;
+mod bridge;
 mod counters;
 mod current;
 mod drop_counter;

@@ -48,7 +48,8 @@ pub fn note<T: Copy>(note: &Note, load: &T) {
         (*event).captured = 0;
         (*event).hook = note.hook as u8;
         (*event).packet_type = 0;
-        (*event).reserved = [0; 2];
+        (*event).fdb = 0;
+        (*event).reserved = 0;
         (*event).device = note.device;
         (*event).conntrack =
             Conntrack { orig: [0; 5], reply: [0; 5], status: 0, mark: 0, zone: 0, info: 0, reserved: [0; 5] };

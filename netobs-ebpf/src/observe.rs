@@ -17,7 +17,7 @@ use crate::fingerprint::Fingerprint;
 use crate::identity::{self, Entry, Identity};
 use crate::packet::{Extent, Header, read_header};
 use crate::record::{Sighting, device_name, is_ring_busy, record};
-use crate::{rejected, seen};
+use crate::{bridge, rejected, seen};
 
 /// Filled by user space before the object is loaded.
 #[unsafe(no_mangle)]
@@ -78,6 +78,7 @@ pub unsafe fn observe<A: Access>(spot: Spot, skb: *const u8) {
         flags: spot.flags | if socket.is_null() { 0 } else { flags::OWNED },
         location,
         reason,
+        fdb: 0,
     };
     match identity {
         Identity::Known(packet) => sighting.packet = packet,
@@ -143,7 +144,10 @@ pub unsafe fn observe<A: Access>(spot: Spot, skb: *const u8) {
         sighting.family = unsafe { A::read(socket, offset!(sock_family)) };
     }
     // SAFETY: as above.
-    unsafe { record::<A>(&sighting, &extent, &header) };
+    unsafe {
+        sighting.fdb = bridge::look(hook, skb, &extent, &header);
+        record::<A>(&sighting, &extent, &header);
+    }
     if hook.is_free() && sighting.flags & (flags::COPY | flags::FIRST) == 0 {
         identity::forget(skb as u64);
         // SAFETY: as above.

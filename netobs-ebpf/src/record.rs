@@ -71,6 +71,8 @@ pub struct Sighting {
     pub flags: u16,
     pub location: u64,
     pub reason: u32,
+    /// See [`Event::fdb`].
+    pub fdb: u8,
 }
 
 /// # Safety
@@ -101,7 +103,8 @@ pub unsafe fn record<A: Access>(sighting: &Sighting, extent: &Extent, header: &M
         (*event).captured = extent.captured as u8;
         (*event).hook = sighting.hook as u8;
         (*event).packet_type = A::read_bits(skb, &LAYOUT.skb_pkt_type);
-        (*event).reserved = [0; 2];
+        (*event).fdb = sighting.fdb;
+        (*event).reserved = 0;
         (*event).ifindex = sighting.place as u32;
         (*event).device = if device.is_null() { [0; 2] } else { device_name(device) };
         let ethernet = if extent.ethernet { flags::ETHERNET } else { 0 };

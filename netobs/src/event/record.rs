@@ -1,6 +1,6 @@
 //! From ring buffer bytes to an [`Event`].
 
-use netobs_ebpf::{HEADER_BYTES, Hook, flags};
+use netobs_ebpf::{Fdb, HEADER_BYTES, Hook, flags};
 
 use super::answer::Answer;
 use super::call::Call;
@@ -9,7 +9,7 @@ use super::header::Headers;
 use super::ids::{DeviceName, DropReason, PacketId};
 use super::lookup::Lookup;
 use super::nested::Nested;
-use crate::netlink::Ifindex;
+use crate::netlink::{Ifindex, MacAddress};
 use crate::netns::NetnsInode;
 
 /// How a packet came to be followed.
@@ -83,6 +83,10 @@ pub struct Event {
     pub family: Option<u16>,
     /// `PACKET_OTHERHOST`, `PACKET_HOST` and so on.
     pub packet_type: u8,
+    /// The link-layer address it is for, if it has an Ethernet header.
+    pub destination: Option<MacAddress>,
+    /// Where it comes to a bridge or leaves by a port of one: what the bridge knows of that address.
+    pub fdb: Option<Fdb>,
 }
 
 /// One record of the ring buffer.
@@ -153,6 +157,8 @@ fn event(bytes: &[u8], layout: Option<&ConntrackLayout>) -> Option<Event> {
         mark: record.mark,
         family: (record.family != 0).then_some(record.family),
         packet_type: record.packet_type,
+        destination: header.first_chunk().filter(|_| ethernet).copied().map(MacAddress),
+        fdb: Fdb::from_number(record.fdb),
     })
 }
 

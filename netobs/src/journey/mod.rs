@@ -1,5 +1,6 @@
 //! From events to journeys: one packet's hops in order, what was rewritten on the way, and how it ended.
 
+mod bridge;
 mod nat;
 mod outcome;
 mod route;
@@ -9,6 +10,7 @@ use std::sync::Arc;
 
 use netobs_ebpf::Hook;
 
+pub use bridge::{Asked, Bridging, Why};
 pub use nat::{Rewrite, RewriteKind};
 pub use outcome::{Ending, Outcome, judge};
 pub use tracker::Tracker;
@@ -42,6 +44,8 @@ pub struct Hop {
     pub headers: Headers,
     /// The packet inside, in a tunnel or quoted by an ICMP error.
     pub nested: Option<Box<Nested>>,
+    /// What a bridge decided, if it brought the packet here.
+    pub bridging: Option<Box<Bridging>>,
     /// The conntrack entry it carried here; most hops share one.
     pub conntrack: Option<Arc<Conntrack>>,
 }
@@ -136,6 +140,8 @@ pub struct Journey {
     pub now: Headers,
     /// What a tunnel carried when it was last seen in one; `None` if it was not in a tunnel then.
     pub carried: Option<Headers>,
+    /// What the bridge that it is in knew of its address.
+    pub asked: Option<Asked>,
     /// Where it was seen, in order.
     pub hops: Vec<Hop>,
     /// The functions it was handed to between the hops, in order.

@@ -17,6 +17,7 @@ impl Journey {
             hook: event.hook,
             passage: None,
             lookup: Some(Box::new(lookup.clone())),
+            bridging: None,
             netns: event.netns,
             ifindex: event.ifindex,
             device: event.device,

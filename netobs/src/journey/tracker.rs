@@ -39,10 +39,12 @@ pub struct Tracker {
 impl Tracker {
     /// Takes one event in.
     pub fn push(&mut self, event: &Event) {
+        let mut asked = None;
         if let Some(Origin::Clone(parent)) = event.origin
             && let Some(parent) = self.open.get_mut(&parent)
         {
             parent.copies += 1;
+            asked = parent.asked;
         }
         let journey = match self.open.get_mut(&event.packet) {
             Some(journey) => journey,
@@ -54,7 +56,7 @@ impl Tracker {
                 }
                 self.waiting.push_back((event.time + QUIET, event.packet));
                 self.starts.insert((event.time, event.packet));
-                self.open.entry(event.packet).or_insert(Journey::begin(event))
+                self.open.entry(event.packet).or_insert(Journey { asked, ..Journey::begin(event) })
             }
         };
         journey.last = journey.last.max(event.time);
@@ -157,6 +159,7 @@ impl Journey {
             nested: event.nested.clone(),
             now: event.headers,
             carried: carried(event),
+            asked: None,
             hops: Vec::with_capacity(14),
             steps: Vec::new(),
             rewrites: Vec::new(),
@@ -307,6 +310,7 @@ impl Journey {
             hook: event.hook,
             passage: passage.map(Box::new),
             lookup: None,
+            bridging: self.cross_bridge(event).map(Box::new),
             netns: event.netns,
             ifindex: event.ifindex,
             device: event.device,

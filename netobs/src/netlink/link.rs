@@ -14,6 +14,19 @@ use super::{Error, Ifindex, NetnsId, Result, Socket};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct MacAddress(pub [u8; 6]);
 
+impl MacAddress {
+    /// Whether it is for everybody.
+    pub fn is_broadcast(self) -> bool {
+        self.0 == [0xff; 6]
+    }
+
+    /// Whether it is for more than one: broadcast or multicast.
+    pub fn is_group(self) -> bool {
+        let [first, ..] = self.0;
+        first & 1 != 0
+    }
+}
+
 impl fmt::Display for MacAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let [a, b, c, d, e, g] = self.0;

@@ -3,6 +3,7 @@
 pub mod conntrack;
 pub mod drops;
 
+mod bridge;
 mod escape;
 mod format;
 mod functions;
@@ -13,6 +14,7 @@ mod style;
 mod text;
 mod writer;
 
+pub use bridge::BridgeRecord;
 pub use escape::{printable, shortened};
 pub use format::Format;
 pub use record::{

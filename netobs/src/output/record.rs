@@ -4,7 +4,7 @@
 
 use serde::Serialize;
 
-use super::RouteRecord;
+use super::{BridgeRecord, RouteRecord};
 use crate::evidence::{Evidence, Receiver};
 use crate::rules::{Finding, Rule};
 
@@ -68,6 +68,8 @@ pub struct HopRecord {
     pub netfilter: Option<NetfilterRecord>,
     /// Where it was routed to, at a routing lookup.
     pub route: Option<RouteRecord>,
+    /// What a bridge decided, where that brought the packet here.
+    pub bridge: Option<BridgeRecord>,
 }
 
 /// A packet's way through one netfilter hook.

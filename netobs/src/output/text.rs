@@ -55,6 +55,9 @@ pub(super) fn packet(out: &mut impl Write, packet: &PacketRecord, style: Style) 
             }
             continue;
         }
+        if let Some(bridge) = &hop.bridge {
+            writeln!(out, "{INDENT}{}", style.faint(&bridge.line()))?;
+        }
         let now = hop.ct.as_ref().and_then(|ct| ct.state);
         let mut note = hop.netfilter.as_ref().map(passage).unwrap_or_default();
         if let Some(now) = now.filter(|now| Some(*now) != state) {

@@ -8,6 +8,9 @@ use super::reasons::Reasons;
 use crate::btf::{Btf, BtfError, Field};
 use crate::event::{ConntrackLayout, DropReason};
 
+/// What the private part of a device is aligned to (`linux/netdevice.h`).
+const NETDEV_ALIGN: u32 = 32;
+
 /// The running kernel's layout, enums and tracepoints, as far as netobs needs them.
 #[derive(Debug)]
 pub struct Kernel {
@@ -69,6 +72,7 @@ impl Kernel {
             .and_then(|extensions| extensions.value("SKB_EXT_BRIDGE_NF"))
             .and_then(|bit| 1_u32.checked_shl(u32::try_from(bit).ok()?))
             .unwrap_or(0);
+        name_bridges(&mut layout, &btf);
         let functions = hooks()
             .filter(|row| row.hook == Hook::Function)
             .filter_map(|row| Some((row.site, skb_argument(&btf, row.function)?)))
@@ -115,11 +119,28 @@ fn skb_argument(btf: &Btf, function: &str) -> Option<SkbArgument> {
     Some(SkbArgument { index, is_indirect })
 }
 
+/// What it takes to know a bridge and its ports, beside the offsets.
+fn name_bridges(layout: &mut Layout, btf: &Btf) {
+    let flags = btf.enum_values("netdev_priv_flags");
+    let flag = |name| flags.as_ref().and_then(|flags| u32::try_from(flags.value(name)?).ok()).unwrap_or(0);
+    layout.dev_is_bridge = flag("IFF_EBRIDGE");
+    layout.dev_is_port = flag("IFF_BRIDGE_PORT");
+    let options = btf.enum_values("net_bridge_opts");
+    let vlans = options.and_then(|options| options.value("BROPT_VLAN_ENABLED"));
+    layout.bridge_has_vlans = vlans.and_then(|bit| 1_u32.checked_shl(u32::try_from(bit).ok()?)).unwrap_or(0);
+    // On older kernels (6.1) it has no name and comes behind the struct. The program sees whether a bridge is there.
+    if layout.dev_priv == netobs_ebpf::MISSING {
+        let size = btf.size_of("net_device").and_then(|size| size.checked_next_multiple_of(NETDEV_ALIGN));
+        layout.dev_priv = size.unwrap_or(netobs_ebpf::MISSING);
+    }
+}
+
 /// Byte offset of a dotted path, or the size of a struct for a path that begins with `#`.
 fn offset(btf: &Btf, path: &str) -> Option<u32> {
     match path.strip_prefix('#') {
         Some(name) => btf.size_of(name),
-        None => btf.field(path).map(|field| field.offset),
+        // The byte that a bit field begins in.
+        None => btf.field(path).map(|field| field.offset + field.bits.map_or(0, |bits| bits.offset / 8)),
     }
 }
 

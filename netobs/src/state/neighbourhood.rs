@@ -17,6 +17,7 @@ struct Inside {
     hardware: HashSet<Ifindex>,
     mtus: HashMap<Ifindex, u32>,
     names: HashMap<Ifindex, String>,
+    masters: HashMap<Ifindex, Ifindex>,
 }
 
 /// What is inside each namespace, read over rtnetlink and remembered for a moment.
@@ -54,6 +55,11 @@ impl Neighbourhood {
         self.inside(namespaces, netns).and_then(|inside| inside.names.get(&device)).map(String::as_str)
     }
 
+    /// The bridge that a device is a port of now.
+    pub fn master(&mut self, namespaces: &mut Namespaces, netns: NetnsInode, device: Ifindex) -> Option<Ifindex> {
+        self.inside(namespaces, netns).and_then(|inside| inside.masters.get(&device)).copied()
+    }
+
     fn inside(&mut self, namespaces: &mut Namespaces, netns: NetnsInode) -> Option<&Inside> {
         let stale = self.read.get(&netns).is_none_or(|(read, _)| read.elapsed() > FRESH);
         if stale {
@@ -69,6 +75,7 @@ fn look(namespaces: &mut Namespaces, netns: NetnsInode) -> Option<Inside> {
     let links = socket.links().ok()?;
     let hardware = links.iter().filter(|link| link.kind.is_none() && !link.loopback).map(|link| link.ifindex).collect();
     let mtus = links.iter().map(|link| (link.ifindex, link.mtu)).collect();
+    let masters = links.iter().filter_map(|link| Some((link.ifindex, link.master?))).collect();
     let names = links.into_iter().map(|link| (link.ifindex, link.name)).collect();
-    Some(Inside { addresses, hardware, names, mtus })
+    Some(Inside { addresses, hardware, mtus, names, masters })
 }

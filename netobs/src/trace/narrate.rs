@@ -12,11 +12,12 @@ use super::time::WallClock;
 use crate::event::{Answer, Conntrack, Detail, Direction, Origin, Proto, Tuple, Wrapper};
 use crate::evidence::{self, Gatherer};
 use crate::explain;
-use crate::journey::{self, Drop, Ending, Hop, Journey, Outcome, Passage, RewriteKind};
+use crate::journey::{self, Bridging, Drop, Ending, Hop, Journey, Outcome, Passage, RewriteKind, Why};
+use crate::netlink::MacAddress;
 use crate::netns::NetnsInode;
 use crate::output::{
-    AnswerRecord, ConntrackRecord, DropRecord, EndRecord, HopRecord, NatRecord, NetfilterRecord, PacketRecord,
-    RuleRecord, TupleRecord,
+    AnswerRecord, BridgeRecord, ConntrackRecord, DropRecord, EndRecord, HopRecord, NatRecord, NetfilterRecord,
+    PacketRecord, RuleRecord, TupleRecord,
 };
 use crate::probe::{HookRow, Kernel};
 use crate::state::{Namespaces, Neighbourhood};
@@ -136,6 +137,7 @@ impl<'k> Narrator<'k> {
             ct: None,
             netfilter: None,
             route: None,
+            bridge: None,
         })
     }
 
@@ -158,6 +160,7 @@ impl<'k> Narrator<'k> {
             ct: hop.conntrack.as_deref().map(conntrack),
             netfilter: hop.passage.as_ref().map(|passage| self.passage(journey, index, passage)),
             route: hop.lookup.as_deref().map(super::route::route),
+            bridge: hop.bridging.as_deref().and_then(|bridging| self.bridge(hop, bridging)),
         })
     }
 
@@ -191,6 +194,24 @@ impl<'k> Narrator<'k> {
             bridged: passage.is_bridged,
             after: passage.left_as.map(|headers| tuple(headers.tuple)),
         }
+    }
+
+    /// `None` where the port is no longer, or was never, one of the device that the packet was handed up to.
+    fn bridge(&mut self, hop: &Hop, bridging: &Bridging) -> Option<BridgeRecord> {
+        let master = self.neighbourhood.master(&mut self.namespaces, hop.netns?, bridging.port);
+        if bridging.is_up && master != hop.ifindex {
+            return None;
+        }
+        let name = self.neighbourhood.device_name(&mut self.namespaces, hop.netns?, master?).map(str::to_owned);
+        let port = hop.device.filter(|_| !bridging.is_up);
+        Some(BridgeRecord {
+            name,
+            port: port.map(|device| device.to_string_lossy()),
+            destination: bridging.destination.map(|address| address.to_string()),
+            why: bridging.why.map(Why::name),
+            is_up: bridging.is_up,
+            is_group: bridging.destination.is_some_and(MacAddress::is_group),
+        })
     }
 
     fn output(&mut self, netns: Option<NetnsInode>, passage: &Passage) -> Option<String> {

@@ -12,6 +12,7 @@ mod records;
 mod tracer;
 
 mod answer;
+mod bridge;
 mod routing;
 mod tunnel;
 
