@@ -3,6 +3,7 @@
 use super::packet::{InetHook, Packet, Tracking};
 use super::places::Places;
 use super::table::{Base, Chain, Table};
+use super::truth::Truth;
 use super::walk::{Found, Through, Traveller, Walk};
 
 // <linux/netfilter_ipv4.h>, the same numbers for IPv6.
@@ -55,7 +56,7 @@ pub(super) fn follow(tables: &[Table], places: &Places, packet: &Packet, hook: I
         InetHook::Forward | InetHook::Postrouting => {}
     }
     let ct_mark = packet.entry().filter(|entry| entry.orig.is_some()).map(|entry| entry.mark);
-    let mut traveller = Traveller { packet, ct_mark };
+    let mut traveller = Traveller { packet, ct_mark, untracked: Truth::No };
     let mut course = Course { found: Vec::new(), undecided: Vec::new(), traveller: traveller.clone(), survives: true };
     let (mut sure, mut sure_nat) = (true, Some(true));
     for group in stops.chunk_by(|a, b| a.place == b.place) {
@@ -174,7 +175,8 @@ impl Course {
             seen.packet.tuple = entered;
         }
         // Before conntrack only a packet on loopback may have its entry already.
-        if stop.place.0 <= CONNTRACK && matches!(hook, InetHook::Prerouting | InetHook::Output) {
+        let before_conntrack = stop.place.0 <= CONNTRACK && matches!(hook, InetHook::Prerouting | InetHook::Output);
+        if before_conntrack {
             seen.packet.tracking = Tracking::Unknown;
             seen.ct_mark = None;
         }
@@ -187,7 +189,12 @@ impl Course {
             walk.found.push(Found { rule, sure: sure && through == Through::Always, translation: None });
         }
         let after = walk.traveller.packet;
-        (traveller.packet.mark, traveller.ct_mark) = (after.mark, walk.traveller.ct_mark);
+        traveller.packet.mark = after.mark;
+        if before_conntrack {
+            traveller.untracked = walk.traveller.untracked;
+        } else {
+            traveller.ct_mark = walk.traveller.ct_mark;
+        }
         if after.tuple != tuple {
             traveller.packet.tuple = after.tuple;
             traveller.packet.entered = None;

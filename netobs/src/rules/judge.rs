@@ -72,6 +72,8 @@ pub(super) enum Change {
     CtMark(Option<u32>),
     /// The packet's headers, to what cannot be told.
     Headers,
+    /// Whether conntrack, which comes later, will look at the packet.
+    Untracked,
 }
 
 /// The whole of it.

@@ -9,8 +9,9 @@ use super::course::follow;
 use super::judge::Translation;
 use super::packet::{InetHook, Packet, Tracking};
 use super::rule::{Deed, Rule};
+use super::truth::Truth;
 use super::walk::{Found, Traveller};
-use crate::event::{Direction, State, Tuple};
+use crate::event::{Conntrack, Direction, State, Tuple};
 
 /// How a packet fares at a hook.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,6 +51,10 @@ pub struct Passage {
     pub undecided: Vec<String>,
 }
 
+/// What a packet carries that conntrack was told to leave alone.
+const UNTRACKED: Conntrack =
+    Conntrack { state: Some(State::Untracked), direction: None, orig: None, reply: None, zone: 0, mark: 0 };
+
 impl Rules {
     /// What becomes of `packet` at `hook`.
     ///
@@ -59,17 +64,18 @@ impl Rules {
     pub fn passes(&self, packet: &Packet, hook: InetHook, own: Option<IpAddr>) -> Passage {
         let mut packet = Packet { entered: None, ..packet.clone() };
         let before = packet.tuple;
+        let walk = |packet: &Packet| follow(&self.tables, &self.places, packet, hook, false);
+        let mut course = walk(&packet);
+        // A rule that runs before conntrack may keep the packet from it.
+        if course.traveller.untracked != Truth::No {
+            let surely = course.traveller.untracked == Truth::Yes;
+            packet.tracking = if surely { Tracking::Entry(UNTRACKED) } else { Tracking::Unknown };
+            course = walk(&packet);
+        }
         let mut rewrite = None;
-        let mut undecided = self.problems.clone();
         if packet.begins_a_flow() == Some(true) {
-            let course = follow(&self.tables, &self.places, &packet, hook, false);
-            let met = course.found.into_iter().find_map(|Found { rule, sure, translation }| {
-                let side = side(translation.as_ref()?.deed)?;
-                let ports = translation.as_ref()?.ports.clone();
-                Some((Rewrite { rule, side, ports, sure }, translation?))
-            });
-            if let Some((met, translation)) = met {
-                packet.tuple = translated(before, met.side, &translation, hook, own);
+            if let Some((met, to)) = course.found.iter().find_map(rewriting) {
+                packet.tuple = translated(before, met.side, to, hook, own);
                 rewrite = Some(met);
             }
         } else if let Some(tuple) = rewritten_as_its_flow(&packet, hook) {
@@ -77,8 +83,9 @@ impl Rules {
         }
         if packet.tuple != before {
             packet.entered = Some(before);
+            course = walk(&packet);
         }
-        let course = follow(&self.tables, &self.places, &packet, hook, false);
+        let mut undecided = self.problems.clone();
         let deaths: Vec<_> = course.found.into_iter().filter(|found| found.translation.is_none()).collect();
         for line in course.undecided {
             if !undecided.contains(&line) {
@@ -86,9 +93,16 @@ impl Rules {
             }
         }
         let end = end(deaths, course.survives || !self.problems.is_empty());
-        let after = behind(course.traveller, packet.tuple, rewrite.is_some());
+        let after = behind(course.traveller, &packet, rewrite.is_some());
         Passage { end, rewrite, after, undecided }
     }
+}
+
+/// The rule's translation, if it is one.
+fn rewriting(found: &Found) -> Option<(Rewrite, &Translation)> {
+    let to = found.translation.as_ref()?;
+    let side = side(to.deed)?;
+    Some((Rewrite { rule: found.rule.clone(), side, ports: to.ports.clone(), sure: found.sure }, to))
 }
 
 fn end(deaths: Vec<Found>, survives: bool) -> End {
@@ -115,10 +129,11 @@ fn side(deed: Deed) -> Option<Side> {
 }
 
 /// The packet behind the hook, its entry brought up to date.
-fn behind(traveller: Traveller, tuple: Tuple, rewritten: bool) -> Packet {
-    let Traveller { mut packet, ct_mark } = traveller;
-    packet.tuple = tuple;
-    packet.entered = None;
+fn behind(traveller: Traveller, entering: &Packet, rewritten: bool) -> Packet {
+    let Traveller { mut packet, ct_mark, .. } = traveller;
+    let tuple = entering.tuple;
+    (packet.tuple, packet.entered) = (tuple, None);
+    (packet.iif, packet.oif) = (entering.iif.clone(), entering.oif.clone());
     if let Tracking::Entry(entry) = &mut packet.tracking {
         if rewritten {
             entry.reply = Some(tuple.turned());
@@ -167,17 +182,28 @@ fn loopback(tuple: Tuple) -> IpAddr {
     }
 }
 
-/// `nf_nat_packet`: the destination before routing, the source behind it, to what the other direction's tuple says.
+/// `nf_nat_packet`: the destination before routing, the source behind it, to what the other direction's tuple says. The
+/// addresses of an ICMP error are changed only where those of its flow are (`nf_nat_icmp_reply_translation`).
 fn rewritten_as_its_flow(packet: &Packet, hook: InetHook) -> Option<Tuple> {
-    let entry = packet.entry().filter(|entry| entry.state == Some(State::Established))?;
-    let other = match entry.direction? {
+    let entry = packet.entry()?;
+    let direction = entry.direction?;
+    let other = match direction {
         Direction::Original => entry.reply?,
         Direction::Reply => entry.orig?,
     };
-    let end = other.turned();
-    Some(match hook {
-        InetHook::Prerouting | InetHook::Output => Tuple { dst: end.dst, dport: end.dport, ..packet.tuple },
-        InetHook::Input | InetHook::Postrouting => Tuple { src: end.src, sport: end.sport, ..packet.tuple },
-        InetHook::Forward => packet.tuple,
+    let Tuple { src, dst, sport, dport } = other.turned();
+    let tuple = packet.tuple;
+    let (source, destination) = packet.translated()?;
+    let (far, near) = match direction {
+        Direction::Original => (destination, source),
+        Direction::Reply => (source, destination),
+    };
+    Some(match (entry.state?, hook) {
+        (State::New | State::Untracked, _) | (_, InetHook::Forward) => tuple,
+        (State::Established, InetHook::Prerouting | InetHook::Output) => Tuple { dst, dport, ..tuple },
+        (State::Established, InetHook::Input | InetHook::Postrouting) => Tuple { src, sport, ..tuple },
+        (State::Related, InetHook::Prerouting | InetHook::Output) if far => Tuple { dst, ..tuple },
+        (State::Related, InetHook::Input | InetHook::Postrouting) if near => Tuple { src, ..tuple },
+        (State::Related, _) => tuple,
     })
 }

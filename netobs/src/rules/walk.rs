@@ -38,6 +38,8 @@ pub(super) struct Found {
 pub(super) struct Traveller {
     pub(super) packet: Packet,
     pub(super) ct_mark: Option<u32>,
+    /// A rule before conntrack said not to track it.
+    pub(super) untracked: Truth,
 }
 
 impl Traveller {
@@ -45,6 +47,9 @@ impl Traveller {
         match change {
             Change::Mark(value) => self.packet.mark = value.filter(|_| sure),
             Change::CtMark(value) => self.ct_mark = value.filter(|_| sure),
+            Change::Untracked if sure => self.untracked = Truth::Yes,
+            Change::Untracked if self.untracked == Truth::No => self.untracked = Truth::CannotTell,
+            Change::Untracked => {}
             Change::Headers => {
                 let tuple = &mut self.packet.tuple;
                 (tuple.src, tuple.dst, tuple.sport, tuple.dport) = (None, None, None, None);

@@ -6,6 +6,7 @@ mod iptables;
 mod nat;
 mod network;
 mod nft;
+mod passage;
 mod random;
 
 #[path = "../common/mod.rs"]

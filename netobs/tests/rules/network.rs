@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use netobs::event::{Conntrack, Direction, State, Tuple};
 use netobs::netns::{Netns, in_netns};
-use netobs::rules::{InetHook, Packet, Rules, Tracking};
+use netobs::rules::{End, Finding, InetHook, Packet, Rules, Tracking};
 use nix::sys::socket::{
     AddressFamily, SockFlag, SockType, SockaddrIn, SockaddrIn6, SockaddrLike, bind, connect, setsockopt, socket,
     sockopt,
@@ -165,6 +165,11 @@ impl Network {
         };
         (packet, hook)
     }
+}
+
+/// What ought to have been said of a packet beforehand whose end is known: that it passes, or dies of this rule.
+pub fn foretold(finding: &Finding) -> End {
+    finding.rule.clone().map_or(End::Passes, |rule| End::Dropped(vec![rule]))
 }
 
 fn v4(net: u8, host: u8) -> IpAddr {

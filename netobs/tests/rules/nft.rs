@@ -3,7 +3,7 @@
 use netobs::rules::{Backend, Dropper, Finding};
 use serde_json::Value;
 
-use crate::network::{Kind, Network, To};
+use crate::network::{Kind, Network, To, foretold};
 use crate::random::Random;
 
 const BOTH: [To; 2] = [To::Beyond, To::Router];
@@ -191,8 +191,10 @@ fn agrees_with_the_counters() {
         let kinds = [Kind::Udp(ports.0, ports.1), Kind::Tcp(ports.0, ports.1)];
         let (packet, hook) = net.send(*random.one(&BOTH), *random.one(&kinds), ipv6);
         let risen = risen(&net);
-        let finding = net.rules().dropped(&packet, hook, Dropper::Unknown);
+        let rules = net.rules();
+        let finding = rules.dropped(&packet, hook, Dropper::Unknown);
         assert_eq!(Vec::from_iter(named(&finding)), risen, "{packet:?} {finding:#?}\n{text}");
+        assert_eq!(rules.passes(&packet, hook, None).end, foretold(&finding), "{packet:?}\n{text}");
         assert!(finding.undecided.is_empty(), "{finding:#?}\n{text}");
         drops += risen.len();
     }

@@ -18,7 +18,6 @@ const PASSING: &[&str] = &[
     "LED",
     "LOG",
     "NFLOG",
-    "NOTRACK",
     "RATEEST",
     "SECMARK",
     "SET",
@@ -50,7 +49,11 @@ pub(super) fn verdict(target: &Target, situation: &Situation<'_>) -> (Verdict, V
         "CONNMARK" => return (Verdict::Continue, vec![connmark(target, situation)]),
         // They rewrite a field of the IP header that no rule here is judged by.
         "DSCP" | "ECN" | "HL" | "TOS" | "TTL" => Verdict::Continue,
-        // `-j CT --notrack` and the rest decide what conntrack will do, which the packet's entry shows.
+        "NOTRACK" => return (Verdict::Continue, vec![Change::Untracked]),
+        "CT" if target.options.iter().any(|option| option.name == "--notrack") => {
+            return (Verdict::Continue, vec![Change::Untracked]);
+        }
+        // The rest decides what conntrack will do with the flow.
         "CT" => Verdict::Continue,
         passing if PASSING.contains(&passing) => Verdict::Continue,
         _ => Verdict::Anything,

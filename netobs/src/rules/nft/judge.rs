@@ -16,19 +16,8 @@ use crate::rules::table::Table;
 use crate::rules::truth::Truth;
 
 /// Statements after which the next one comes, whatever they do.
-const PASSING: [&str; 11] = [
-    "comment",
-    "counter",
-    "ct expectation",
-    "ct helper",
-    "ct timeout",
-    "dup",
-    "flow",
-    "last",
-    "log",
-    "notrack",
-    "secmark",
-];
+const PASSING: [&str; 10] =
+    ["comment", "counter", "ct expectation", "ct helper", "ct timeout", "dup", "flow", "last", "log", "secmark"];
 /// Statements that may stop the rule, depending on what went before.
 const DEPENDING: [&str; 7] = ["ct count", "limit", "map", "meter", "quota", "reset", "set"];
 
@@ -74,6 +63,10 @@ impl Reading<'_> {
             "match" => self.does_match(body),
             "vmap" => self.looks_up(body),
             "mangle" => self.changes(body),
+            "notrack" => {
+                self.judged.changes.push(Change::Untracked);
+                true
+            }
             passing if PASSING.contains(&passing) => true,
             depending if DEPENDING.contains(&depending) => self.cannot_tell(kind.clone(), false),
             _ => match verdict(kind, body) {
