@@ -13,6 +13,7 @@
 //! A finding is a fact about the machine, never a guess. What remains unexplained is `unknown`, with what was ruled out
 //! and the last sighting.
 
+pub mod along;
 mod diagnosis;
 pub mod end;
 pub mod endpoint;

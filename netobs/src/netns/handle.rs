@@ -93,6 +93,11 @@ impl Netns {
         Ok(Self { fd: file.into(), inode: NetnsInode(inode) })
     }
 
+    /// Another handle of the same namespace.
+    pub fn again(&self) -> io::Result<Self> {
+        Ok(Self { fd: self.fd.try_clone()?, inode: self.inode })
+    }
+
     /// Its inode, by which the kernel's events name it.
     pub fn inode(&self) -> NetnsInode {
         self.inode

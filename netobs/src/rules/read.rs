@@ -44,21 +44,6 @@ impl Rules {
     pub fn problems(&self) -> &[String] {
         &self.problems
     }
-
-    /// The tool that most of the rules for packets of this version of IP are kept with; `None` where there are none.
-    pub fn backend(&self, ipv6: bool) -> Option<Backend> {
-        let other = if ipv6 { Family::Ip } else { Family::Ip6 };
-        let tables = self.tables.iter().filter(|table| table.family != other);
-        let entries = tables.flat_map(|table| table.chains.values()).flat_map(|chain| &chain.rules);
-        let mut counts = [Backend::Nft, Backend::IptablesNft, Backend::IptablesLegacy].map(|backend| (0, backend));
-        for entry in entries {
-            for (count, _) in counts.iter_mut().filter(|(_, backend)| *backend == entry.backend) {
-                *count += 1;
-            }
-        }
-        let most = counts.into_iter().rev().max_by_key(|(count, _)| *count);
-        most.filter(|(count, _)| *count > 0).map(|(_, backend)| backend)
-    }
 }
 
 fn here() -> Result<Rules, netlink::Error> {

@@ -11,7 +11,7 @@ mod pass;
 mod table;
 mod traveller;
 
-pub use nat::{Unmasked, clash, unmasked};
+pub use nat::CLASH;
 pub use pass::{Hop, Passed, Place, pass};
 pub use table::table;
 pub use traveller::{Flow, Traveller};

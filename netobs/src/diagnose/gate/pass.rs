@@ -2,8 +2,8 @@
 
 use std::net::IpAddr;
 
-use super::drops;
 use super::traveller::Traveller;
+use super::{drops, nat};
 use crate::diagnose::Finding;
 use crate::event::Tuple;
 use crate::netlink::within;
@@ -42,7 +42,7 @@ pub struct Hop<'a> {
 /// What became of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Passed {
-    /// Rules that drop it, or may.
+    /// Rules that drop it, or may; rules that rewrite it to what others have already.
     pub findings: Vec<Finding>,
     /// The rule that rewrote it.
     pub rewrite: Option<Rewrite>,
@@ -66,13 +66,14 @@ pub fn pass(place: &Place<'_>, hop: &Hop<'_>, traveller: &mut Traveller) -> Pass
     if passage.rewrite.as_ref().is_some_and(|rewrite| !rewrite.sure) {
         traveller.is_uncertain();
     }
-    let findings = match &passage.end {
+    let mut findings: Vec<_> = match &passage.end {
         End::Passes => Vec::new(),
         End::Dropped(rules) => drops::finding(place, hop, traveller, rules, None).into_iter().collect(),
         End::Undecided(rules) => {
             drops::finding(place, hop, traveller, rules, Some(&passage.undecided)).into_iter().collect()
         }
     };
+    findings.extend(passage.rewrite.as_ref().and_then(|met| nat::clash(place.netns, met, traveller.protocol())));
     Passed { findings, rewrite: passage.rewrite, before: Some(before), undecided: passage.undecided }
 }
 

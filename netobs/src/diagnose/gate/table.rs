@@ -9,21 +9,22 @@ use crate::netns::Netns;
 /// Entries looked at to see of which kind they are.
 const SAMPLE: u64 = 4096;
 
-/// Looks at the table of a namespace that tracks the asked flow.
+/// Looks at the table of a namespace that tracks the asked flow. Returns what is wrong with it, and how full it is.
 ///
 /// # Errors
 /// The namespace cannot be looked into, or the kernel does not tell.
-pub fn table(netns: &str, handle: &Netns) -> netlink::Result<Option<Finding>> {
+pub fn table(netns: &str, handle: &Netns) -> netlink::Result<(Option<Finding>, String)> {
     let mut socket = Socket::open_in(handle)?;
-    let table = socket.table()?;
-    // With more than a tenth free nothing was thrown out lately, or it was for another reason.
-    let Table { entries, limit: Some(limit) } = table else { return Ok(None) };
-    if limit == 0 || entries.saturating_mul(10) < limit.saturating_mul(9) {
-        return Ok(None);
-    }
+    let Table { entries, limit } = socket.table()?;
+    let most = limit.map_or_else(|| "an unknown number of".to_owned(), |limit| limit.to_string());
+    let level = format!("the connection table of {netns} has {entries} of {most} entries");
+    // With more than a tenth free nothing is thrown out.
+    let Some(limit) = limit.filter(|limit| *limit > 0 && entries.saturating_mul(10) >= limit.saturating_mul(9)) else {
+        return Ok((None, level));
+    };
     let totals = socket.statistics()?.totals();
     let sample = socket.sample(SAMPLE)?;
-    Ok(Some(finding(netns, entries, limit, &totals, sample)))
+    Ok((Some(finding(netns, entries, limit, &totals, sample)), level))
 }
 
 fn finding(netns: &str, entries: u64, limit: u64, totals: &Totals, sample: Sample) -> Finding {

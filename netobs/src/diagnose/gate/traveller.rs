@@ -15,6 +15,8 @@ const ECHO_REPLY: u8 = 0;
 const ECHO: u8 = 8;
 const ECHO6: u8 = 128;
 const ECHO_REPLY6: u8 = 129;
+const FRAGMENTATION_NEEDED: (u8, u8) = (3, 4);
+const PACKET_TOO_BIG: (u8, u8) = (2, 0);
 const SYN: u8 = 2;
 const SYN_ACK: u8 = 0x12;
 
@@ -50,6 +52,29 @@ impl Traveller {
         let mut own = Self { packet: empty(self.packet.tuple.turned()), answers: true, ..self.clone() };
         own.looks();
         own
+    }
+
+    /// The packet where it has arrived: as it came to the namespace, and as it comes to its sockets.
+    pub fn arrived(protocol: Protocol, came: Tuple, now: Tuple) -> Self {
+        let mut own = Self::asked(protocol, came);
+        own.packet.tuple = now;
+        own
+    }
+
+    /// The ICMP message of a router to the sender of a packet that was too big: `fragmentation needed` (RFC 1191), or
+    /// `packet too big` (RFC 4443).
+    pub fn too_big(tuple: Tuple) -> Self {
+        let mut own = Self { packet: empty(tuple), protocol: Protocol::Icmp, certain: true, answers: false };
+        let ipv6 = own.is_ipv6();
+        own.packet.proto = Some(if ipv6 { ICMPV6 } else { ICMP });
+        own.packet.icmp = Some(if ipv6 { PACKET_TOO_BIG } else { FRAGMENTATION_NEEDED });
+        own
+    }
+
+    /// Comes, as an error about a packet of a flow, to a namespace that knows the flow. `answers`: about an answer.
+    pub fn relates(&mut self, flow: Flow, answers: bool) {
+        let direction = if answers { Direction::Original } else { Direction::Reply };
+        self.is_tracked(State::Related, direction, flow);
     }
 
     /// Comes to a namespace that has not seen its flow yet.

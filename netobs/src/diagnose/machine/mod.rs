@@ -106,6 +106,11 @@ impl Machine {
         self.open(netns)?.socket.neighbour(link, address).ok().flatten()
     }
 
+    /// A namespace that can be looked into.
+    pub fn handle(&mut self, netns: NetnsInode) -> Option<&Netns> {
+        Some(&self.open(netns)?.netns)
+    }
+
     fn open(&mut self, netns: NetnsInode) -> Option<&mut Opened> {
         let Self { namespaces, opened, .. } = self;
         let look = || {
