@@ -15,7 +15,7 @@ const SHOWN: usize = 16;
 /// What the drop itself tells of who did it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Dropper {
-    /// The packet was freed inside `nft_do_chain`: a rule of nft or iptables-nft said so, no policy and nothing else.
+    /// The packet was freed inside `nft_do_chain`: a rule or a policy of nft or iptables-nft said so, and nothing else.
     /// Newer kernels free it there, older ones in `nf_hook_slow`.
     NftRule,
     /// Not known: any rule, a policy, or another user of the hook (`nf_hook_slow`).
@@ -40,7 +40,7 @@ impl Rules {
         let Course { mut found, undecided, .. } = follow(&self.tables, &self.places, packet, hook, false);
         found.retain(|found| found.translation.is_none());
         if dropper == Dropper::NftRule {
-            found.retain(|found| !found.rule.policy && found.rule.backend != Backend::IptablesLegacy);
+            found.retain(|found| found.rule.backend != Backend::IptablesLegacy);
             found.retain(|found| found.rule.deed != Deed::Queue);
         }
         let only = dropper == Dropper::NftRule && found.len() == 1;

@@ -149,7 +149,7 @@ fn what_cannot_be_decided_leaves_candidates() {
         let finding = net.rules().dropped(&packet, hook, Dropper::Unknown);
         assert_eq!((&finding.rule, finding.candidates.len()), (&None, candidates), "{rules}: {finding:#?}");
         assert!(finding.undecided[0].contains(word), "{rules}: {finding:#?}");
-        // A drop inside nft_do_chain can only come from a rule: the only one that can is a fact.
+        // A drop inside nft_do_chain comes from a rule or a policy: the only one that can have done it is a fact.
         let finding = net.rules().dropped(&packet, hook, Dropper::NftRule);
         assert_eq!(finding.rule.is_some(), candidates == 1, "{rules}: {finding:#?}");
     }
