@@ -46,8 +46,9 @@ pub struct Place {
 pub struct Trail {
     /// Those that the packet passed, then those it would have.
     pub places: Vec<Place>,
-    /// The packet got no further than the place with this index. `None` if it arrived, or that is not known.
-    pub broken_after: Option<usize>,
+    /// The packet did not get to the place with this index, nor beyond: 0 if it never left its sender, as many as there
+    /// are places if it died behind the last. `None` if it arrived, or that is not known.
+    pub breaks_at: Option<usize>,
 }
 
 /// What was found out. Its texts hold names as strangers chose them: they are escaped where they are printed.

@@ -27,7 +27,8 @@ pub mod typed;
 mod verdict;
 pub mod way;
 
-use crate::state::Namespaces;
+use machine::Machine;
+use way::{End, Stage};
 
 pub use diagnosis::{Diagnosis, Place, Sighting, Step, Trail};
 pub use finding::{Culprit, Finding, Force, Rung};
@@ -38,14 +39,44 @@ pub use target::{Target, TargetError, Whom};
 /// Why a packet does not get there, or that it does. Without a watcher nothing is seen on the way, only what comes back.
 /// `tell` is told what is waited for, whenever that takes longer than a person expects.
 pub fn diagnose(
-    namespaces: &mut Namespaces,
-    watcher: Option<&mut Watcher>,
+    machine: &mut Machine,
+    mut watcher: Option<&mut Watcher>,
     question: &Question,
     tell: &mut dyn FnMut(&str),
 ) -> Diagnosis {
-    let observation = match namespaces.open(question.from.netns) {
-        Some(netns) => probe::observe(&netns, watcher, question, probe::Outlook::default(), tell),
-        None => probe::Observation { unobserved: Some("the namespace is gone".to_owned()), ..Default::default() },
+    // What an earlier diagnosis read may have changed.
+    machine.forget();
+    let walked = way::walk(machine, question);
+    let along = along::look(machine, &walked, question);
+    let known = verdict::Known {
+        findings: [walked.findings, along.findings].concat(),
+        checked: [walked.checked, along.checked].concat(),
+        unknown: [walked.unknown, along.unknown].concat(),
+        out: devices(&walked.out),
+        back: devices(&walked.back),
     };
-    verdict::verdict(question, &observation)
+    if let Some(watcher) = watcher.as_deref_mut()
+        && watcher.ready().is_ok()
+    {
+        for stage in walked.out.iter().chain(&walked.back) {
+            watcher.cover(machine.handle(stage.netns));
+        }
+    }
+    let outlook = probe::Outlook {
+        is_near: matches!(walked.end, End::Arrives(_)),
+        is_explained: known.findings.iter().any(|finding| finding.force == Force::Stops),
+        is_direct: walked.out.iter().all(|stage| stage.tuple_in.dst == stage.tuple_out.dst),
+    };
+    let netns = machine.name(question.from.netns);
+    let observation = match machine.handle(question.from.netns) {
+        Some(netns) => probe::observe(netns, watcher, question, outlook, tell),
+        None => probe::Observation { unobserved: Some(format!("{netns} cannot be entered")), ..Default::default() },
+    };
+    verdict::verdict(question, &netns, known, &observation)
+}
+
+fn devices(stages: &[Stage]) -> Vec<(String, String)> {
+    let of =
+        |stage: &Stage| stage.devices().map(|device| (stage.name.clone(), device.name.clone())).collect::<Vec<_>>();
+    stages.iter().flat_map(of).collect()
 }

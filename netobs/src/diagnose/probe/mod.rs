@@ -93,6 +93,8 @@ pub struct Attempt {
     pub length: Option<usize>,
     /// As large as the way out of the sender's device allows, and not to be fragmented.
     pub is_sized: bool,
+    /// Its packets, by [`Packet::flow`]; `None` if none was sent.
+    pub flow: Option<usize>,
     /// How it ended.
     pub ending: Ending,
     /// How long that took.
@@ -138,6 +140,17 @@ impl Observation {
         self.first_answered().map(|attempt| attempt.took)
     }
 
+    /// Whether the asked packet was seen to get to whom it was sent to.
+    pub fn is_delivered(&self) -> bool {
+        let mut asked = self.packets.iter().filter(|packet| packet.role == Role::Asked && packet.flow == 0);
+        asked.any(|packet| packet.record.outcome == "delivered")
+    }
+
+    /// Whether it was a datagram and somebody took it: not everybody answers.
+    pub fn is_taken(&self, question: &Question) -> bool {
+        question.protocol == Protocol::Udp && self.is_delivered()
+    }
+
     fn first_answered(&self) -> Option<&Attempt> {
         self.attempts.first().filter(|attempt| !attempt.is_sized && attempt.ending == Ending::Answered)
     }
@@ -164,7 +177,7 @@ pub fn observe(
         }
     };
     if let Some(watcher) = watcher.as_deref_mut() {
-        watcher.begin(&[netns]);
+        watcher.begin();
     }
     let mut run = Run { netns, watcher, identities: Identities::new(), question, outlook, tell, flows: Vec::new() };
     run.run(&mut observation);
@@ -250,17 +263,19 @@ impl Run<'_> {
     ) -> (Attempt, Option<IpAddr>) {
         let began = Instant::now();
         let length = (question.protocol != Protocol::Tcp).then(|| payload + headers(question));
-        let attempt = |ending| Attempt { protocol: question.protocol, length, is_sized, ending, took: began.elapsed() };
+        let protocol = question.protocol;
+        let attempt = |flow, ending| Attempt { protocol, length, is_sized, flow, ending, took: began.elapsed() };
         let (sender, identity) = match self.open(question, is_sized) {
             Ok(opened) => opened,
-            Err(error) => return (attempt(not_sent(&error)), None),
+            Err(error) => return (attempt(None, not_sent(&error)), None),
         };
+        let flow = self.flows.len();
         self.flows.push(Flow::new(question, identity));
         let ending = match sender.send(1, payload) {
             Ok(()) => self.wait(&sender, payload, is_sized, took),
             Err(error) => not_sent(&error),
         };
-        (attempt(ending), sender.source())
+        (attempt(Some(flow), ending), sender.source())
     }
 
     fn open(&mut self, question: &Question, whole: bool) -> io::Result<(Sender, u16)> {

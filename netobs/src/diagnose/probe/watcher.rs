@@ -123,12 +123,16 @@ impl Watcher {
         &mut self.identities
     }
 
-    /// From here on packets count. The namespaces are those whose netfilter hooks are to be seen from the first packet on.
-    pub(super) fn begin(&mut self, netns: &[&Netns]) {
-        let State::Attached(attached) = &mut self.state else { return };
-        for netns in netns {
+    /// Lets the netfilter hooks of a namespace be seen from the first packet on, once all is attached.
+    pub(in crate::diagnose) fn cover(&mut self, netns: Option<&Netns>) {
+        if let (State::Attached(attached), Some(netns)) = (&mut self.state, netns) {
             attached.session.attach_netfilter_in(netns);
         }
+    }
+
+    /// From here on packets count.
+    pub(super) fn begin(&mut self) {
+        let State::Attached(attached) = &mut self.state else { return };
         attached.read();
         drop(attached.tracker.drain());
         attached.journeys.clear();

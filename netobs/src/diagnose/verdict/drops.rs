@@ -1,115 +1,203 @@
-//! From what the kernel said of a dropped packet to what is wrong with the machine.
+//! From what the kernel says of a dropped packet to what is wrong with the machine. One table, as data.
 
-use super::super::probe::{Observation, Packet, Role};
-use super::super::{Culprit, Finding, Force, Rung};
-use crate::evidence::Evidence;
-use crate::output::DropRecord;
+use super::super::Finding;
+use super::super::probe::{Observation, Role};
+use super::proof;
+use super::shown::{Seen, end, filter, link, route, size};
 
-/// What the drops that were seen show.
-pub(super) fn findings(observation: &Observation) -> Vec<Finding> {
-    let mut findings: Vec<Finding> = Vec::new();
-    for packet in observation.packets.iter().filter(|packet| packet.role != Role::Neighbour) {
-        let Some(drop) = packet.record.drop.as_ref().filter(|drop| drop.fault != Some(false)) else { continue };
-        if let Some(finding) = finding(packet, drop)
-            && !findings.iter().any(|known| known.cause == finding.cause)
-        {
-            findings.push(finding);
-        }
-    }
-    findings
-}
-
-/// A reason, the functions that may give it, and what it shows.
+/// Drops that show the same.
 struct Row {
+    /// The kernel's names for the reason.
     reasons: &'static [&'static str],
-    show: fn(&Packet, &DropRecord) -> Option<Shown>,
+    /// The functions that drop so; any if there are none.
+    functions: &'static [&'static str],
+    /// What a look at the machine may have found that leads to such a drop: then this is the proof of it. A `*` stands
+    /// for any beginning.
+    proves: &'static [&'static str],
+    /// What such a drop shows by itself, by the state behind it. `None` where that does not tell.
+    show: fn(&Seen<'_>) -> Option<Finding>,
+    /// Healthy networks have such drops, too.
+    is_common: bool,
+    /// It says something of ARP and neighbour discovery, too.
+    of_neighbours: bool,
 }
 
-/// What is at fault, as far as the drop alone tells.
-struct Shown {
-    cause: &'static str,
-    rung: Rung,
-    force: Force,
-    what: String,
-    why: String,
-    fix: Vec<String>,
+const fn row(
+    reasons: &'static [&'static str],
+    functions: &'static [&'static str],
+    proves: &'static [&'static str],
+    show: fn(&Seen<'_>) -> Option<Finding>,
+) -> Row {
+    Row { reasons, functions, proves, show, is_common: false, of_neighbours: false }
 }
 
-const ROWS: &[Row] = &[
-    Row { reasons: &["IP_INADDRERRORS", "IP_INNOROUTES", "NOT_SPECIFIED"], show: no_way },
-    Row { reasons: &["IP_RPFILTER", "NOT_SPECIFIED"], show: reverse_path },
-    Row { reasons: &["NO_SOCKET"], show: no_listener },
+const NONE: &[&str] = &["NOT_SPECIFIED"];
+const CABLES: &[&str] = &[
+    "host-veth-down",
+    "container-veth-down",
+    "dangling-cable",
+    "loopback-down",
+    "bridge-down",
+    "device-down",
+    "no-carrier",
+    "cable-to-nowhere",
+];
+const NEIGHBOURS: &[&str] = &[
+    "wrong-gateway",
+    "dnat-wrong-target",
+    "veth-not-enslaved",
+    "duplicate-routes",
+    "duplicate-address",
+    "address-missing",
+    "address-without-prefix",
+    "host-veth-down",
+    "container-veth-down",
+    "dangling-cable",
+    "bridge-down",
+    "rp-filter-strict",
+    "no-carrier",
+    "port-isolated",
+    "port-not-forwarding",
+    "stale-neighbour",
+    "unknown-host",
+    "cable-to-nowhere",
 ];
 
-fn finding(packet: &Packet, drop: &DropRecord) -> Option<Finding> {
-    let reason = drop.reason.as_deref()?;
-    let shown = ROWS.iter().filter(|row| row.reasons.contains(&reason)).find_map(|row| (row.show)(packet, drop))?;
-    let Shown { cause, rung, force, what, why, fix } = shown;
-    let place = |text: &Option<String>| text.clone().unwrap_or_else(|| "?".to_owned());
-    let (netns, device) = (place(&drop.netns), place(&drop.device));
-    let whose = if packet.role == Role::Asked { "the packet" } else { "the answer" };
-    let mut evidence = vec![format!(
-        "{whose} was dropped in {netns} on {device}: {reason} in {}",
-        drop.function.as_deref().unwrap_or("an unknown function")
-    )];
-    evidence.extend(drop.facts.iter().cloned());
-    Some(Finding {
-        cause,
-        rung,
-        force,
-        sentence: format!("In {netns}, {whose} is dropped on {device}, because {why}."),
-        culprit: Culprit { netns: drop.netns.clone(), what },
-        evidence,
-        fix,
-        hints: Vec::new(),
-    })
+/// By the reason and function; the first that matches and shows something counts.
+const ROWS: &[Row] = &[
+    row(
+        &["IP_INADDRERRORS", "IP_INNOROUTES", "IP_OUTNOROUTES"],
+        &[],
+        &["ip-forward-off", "host-no-route", "no-default-route", "no-route-back", "*forwarding-off", "*-route"],
+        route::no_way,
+    ),
+    row(
+        NONE,
+        &["ip_error", "ip6_forward", "ip6_pkt_drop", "ip6_pkt_discard", "ip6_pkt_prohibit"],
+        &["ip-forward-off", "host-no-route", "no-default-route", "no-route-back", "*forwarding-off", "*-route"],
+        route::no_way,
+    ),
+    row(&["IP_RPFILTER"], &[], &["rp-filter-strict", "duplicate-routes"], route::reverse_path),
+    row(&["IP_LOCAL_SOURCE"], &[], &["duplicate-address"], route::own_source),
+    row(&["IP_TTL_EXCEEDED"], &[], &["routing-loop"], route::time_to_live),
+    Row {
+        of_neighbours: true,
+        ..row(&["QDISC_DROP", "QDISC_DROP_GENERIC", "QDISC_OVERLIMIT", "DEV_READY"], &[], CABLES, link::sender)
+    },
+    Row {
+        of_neighbours: true,
+        ..row(
+            &["BRIDGE_INGRESS_STP_STATE", "BRIDGE_NON_FORWARDING_STATE"],
+            &[],
+            &["bridge-down", "port-not-forwarding"],
+            link::bridge_port,
+        )
+    },
+    Row {
+        of_neighbours: true,
+        ..row(NONE, &["br_handle_frame"], &["bridge-down", "port-not-forwarding"], link::bridge_port)
+    },
+    row(NONE, &["br_handle_frame_finish", "br_flood", "br_forward"], &["hairpin-off", "port-isolated"], nothing),
+    row(
+        NONE,
+        &["__dev_forward_skb2", "__dev_forward_skb", "dev_forward_skb", "veth_xmit"],
+        &["veth-mtu-mismatch", "mtu-*", "host-veth-down", "container-veth-down", "dangling-cable"],
+        size::other_end,
+    ),
+    row(
+        NONE,
+        &["br_dev_queue_push_xmit", "br_nf_dev_queue_xmit"],
+        &["bridge-mtu-black-hole", "veth-mtu-mismatch"],
+        size::bridge,
+    ),
+    row(&["PKT_TOO_BIG"], &[], &["mtu-path-smaller", "mtu-black-hole"], size::path),
+    row(NONE, &["ip_fragment", "ip_do_fragment", "ip6_fragment"], &["mtu-path-smaller", "mtu-black-hole"], size::path),
+    row(
+        &["NETFILTER_DROP"],
+        &[],
+        &["*-policy-drop", "*-rule-drop", "bridge-netfilter-drop", "conntrack-full", "snat-port-clash"],
+        filter::netfilter,
+    ),
+    row(&["TC_INGRESS", "TC_EGRESS", "XDP"], &[], &["tc-drop", "xdp-drop"], filter::program),
+    row(
+        &["NO_SOCKET"],
+        &[],
+        &["no-listener", "listener-on-loopback", "port-not-published", "dns-unreachable"],
+        end::no_socket,
+    ),
+    // Whatever is between the two is the better reason: this comes last.
+    row(&["NEIGH_FAILED", "NEIGH_QUEUEFULL", "NEIGH_DEAD", "NEIGH_CREATEFAIL"], &[], NEIGHBOURS, route::next_hop),
+    // A bridge that floods brings it to bystanders, too.
+    Row { is_common: true, ..row(&["OTHERHOST"], &[], &["stale-neighbour", "duplicate-address"], nothing) },
+];
+
+/// What is wrong can be told only by a look at the machine.
+fn nothing(_: &Seen<'_>) -> Option<Finding> {
+    None
 }
 
-fn no_way(_: &Packet, drop: &DropRecord) -> Option<Shown> {
-    let Some(Evidence::NoWay(found)) = &drop.evidence else { return None };
-    let key = if found.destination.contains(':') { "net.ipv6.conf.all.forwarding" } else { "net.ipv4.ip_forward" };
-    let inside = drop.netns.as_deref().map(|netns| format!("ip netns exec {netns} ")).unwrap_or_default();
-    if found.forwarding == Some(0) {
-        return Some(Shown {
-            cause: "ip-forward-off",
-            rung: Rung::Forwarding,
-            force: Force::Stops,
-            what: format!("{key}=0"),
-            why: format!("{key} is 0 there: it takes packets for itself only"),
-            fix: vec![format!("{inside}sysctl -w {key}=1")],
-        });
+/// Adds what the drops of the packets prove to what was found before, and what they show beyond that. Returns those that
+/// neither explains, a line each.
+pub(super) fn account(observation: &Observation, findings: &mut Vec<Finding>) -> Vec<String> {
+    let mut unexplained = Vec::new();
+    let dropped = observation.packets.iter().filter_map(|packet| Seen::new(packet, observation));
+    let mut dropped: Vec<_> = dropped.map(|seen| (row_of(&seen), seen)).collect();
+    // In the order of the table, so that what one drop shows may be what the next one proves.
+    dropped.sort_by_key(|(row, _)| row.unwrap_or(ROWS.len()));
+    for (row, seen) in dropped {
+        let row = row.and_then(|row| ROWS.get(row));
+        let is_common = row.map_or(seen.packet.role == Role::Neighbour, |row| row.is_common);
+        let proven = row.is_some_and(|row| proof::prove(findings, row.proves, &seen));
+        if proven || row.and_then(|row| (row.show)(&seen)).is_some_and(|finding| add(findings, finding)) {
+            continue;
+        }
+        let line = format!("{}: {}", seen.line(), seen.drop.explanation);
+        if !is_common && !unexplained.contains(&line) {
+            unexplained.push(line);
+        }
     }
-    let none = found.no_route? == "none";
-    none.then(|| Shown {
-        cause: "host-no-route",
-        rung: Rung::Route,
-        force: Force::Stops,
-        what: format!("no route to {}", found.destination),
-        why: format!("it has no route to {}", found.destination),
-        fix: Vec::new(),
+    unexplained
+}
+
+/// Unless it is there already: the same packet once more, or another of its flow.
+fn add(findings: &mut Vec<Finding>, finding: Finding) -> bool {
+    let is_known = findings.iter().any(|known| known.cause == finding.cause && known.culprit == finding.culprit);
+    if !is_known {
+        findings.push(finding);
+    }
+    true
+}
+
+fn row_of(seen: &Seen<'_>) -> Option<usize> {
+    let reason = seen.drop.reason.as_deref()?;
+    let function = seen.drop.function.as_deref();
+    ROWS.iter().position(|row| {
+        row.reasons.contains(&reason)
+            && (row.functions.is_empty() || function.is_some_and(|function| row.functions.contains(&function)))
+            && (row.of_neighbours || seen.packet.role != Role::Neighbour)
     })
 }
 
-fn reverse_path(_: &Packet, drop: &DropRecord) -> Option<Shown> {
-    let Some(Evidence::ReversePath(found)) = &drop.evidence else { return None };
-    (found.effective == Some(1)).then(|| Shown {
-        cause: "rp-filter-strict",
-        rung: Rung::WayBack,
-        force: Force::Stops,
-        what: "rp_filter=1".to_owned(),
-        why: format!("its strict reverse path filter wants {} to come in by another device", found.source),
-        fix: Vec::new(),
-    })
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-fn no_listener(_: &Packet, drop: &DropRecord) -> Option<Shown> {
-    let Some(Evidence::NoListener(found)) = &drop.evidence else { return None };
-    found.on_port.is_empty().then(|| Shown {
-        cause: "no-listener",
-        rung: Rung::Listener,
-        force: Force::Stops,
-        what: format!("no socket on {} port {}", found.proto, found.port),
-        why: format!("nobody listens on {} port {} there", found.proto, found.port),
-        fix: Vec::new(),
-    })
+    #[test]
+    fn a_reason_that_several_functions_give_is_told_apart_by_the_function() {
+        for row in ROWS.iter().filter(|row| row.reasons.contains(&"NOT_SPECIFIED")) {
+            assert!(!row.functions.is_empty(), "{:?}", row.proves);
+        }
+    }
+
+    #[test]
+    fn no_two_rows_are_about_the_same_drop() {
+        for (index, row) in ROWS.iter().enumerate() {
+            for other in &ROWS[index + 1..] {
+                let same_reason = row.reasons.iter().any(|reason| other.reasons.contains(reason));
+                let same_function = row.functions.is_empty() && other.functions.is_empty()
+                    || row.functions.iter().any(|function| other.functions.contains(function));
+                assert!(!(same_reason && same_function), "{:?} {:?}", row.reasons, row.functions);
+            }
+        }
+    }
 }

@@ -1,78 +1,137 @@
-//! What was seen, put into one answer.
+//! What a look at the machine found and what was seen of the packet, put into one answer.
+//!
+//! An answer that came back refutes whatever was said to stop the packet. Drops prove findings, or are findings of their
+//! own ([`drops`]). Of several faults the one that stops the packet comes first, and of several of those the lowest on
+//! the ladder. Where there is neither an answer nor a fault, the verdict is `unknown`.
 
 mod drops;
+mod errors;
+mod known;
 mod last;
+mod proof;
+mod shown;
+mod trail;
+mod words;
 
-use super::probe::{Attempt, Ending, Observation};
-use super::{Culprit, Diagnosis, Finding, Force, Question, Trail};
+use super::probe::{Ending, Observation};
+use super::{Culprit, Diagnosis, Finding, Force, Question, Step};
 
-/// Puts the answer together.
-pub(super) fn verdict(question: &Question, observation: &Observation) -> Diagnosis {
-    let mut findings = drops::findings(observation);
+pub(super) use known::Known;
+
+/// Puts the answer together. `netns` is the sender's namespace by its name.
+pub(super) fn verdict(question: &Question, netns: &str, known: Known, observation: &Observation) -> Diagnosis {
+    let Known { mut findings, checked: mut steps, unknown, out, back } = known;
+    let mut refuted = Vec::new();
     if observation.is_answered() {
-        findings.retain(|finding| finding.force != Force::Stops);
+        findings.retain(|finding| {
+            let stands = finding.force == Force::Harms;
+            if !stands {
+                refuted.extend((finding.force == Force::Stops).then(|| finding.clone()));
+            }
+            stands
+        });
     }
+    let unexplained = drops::account(observation, &mut findings);
+    if observation.is_answered() {
+        findings.retain(|finding| finding.force == Force::Harms);
+        findings.extend(words::lost_when_large(question, observation, &findings));
+    } else {
+        tell_by_error(question, netns, observation, &mut findings);
+        // A datagram that was taken got there, whether or not its taker answers.
+        if !findings.iter().any(|finding| finding.force == Force::Stops) && observation.is_taken(question) {
+            findings.retain(|finding| finding.force == Force::Harms);
+        }
+    }
+    order(&mut findings);
+    for finding in &findings {
+        note(&mut steps, finding);
+    }
+    withdraw(&mut steps, &refuted);
+    let (out, back) = trail::trails(observation, &out, &back);
     let last_good = last::last_good(observation);
+    let mut evidence: Vec<String> = observation.attempts.iter().map(words::attempt).collect();
+    evidence.extend(unexplained);
+    evidence.extend(refuted.iter().map(words::refuted));
+    if let Some(why) = &observation.unobserved {
+        evidence.push(format!("nothing was watched on the way: {why}"));
+    } else if observation.lost > 0 {
+        evidence.push(format!("{} events were lost: what was not seen may have happened", observation.lost));
+    }
     let mut diagnosis = Diagnosis {
         question: question.clone(),
         healthy: false,
         cause: None,
         sentence: String::new(),
         last_good,
-        culprit: None,
-        steps: Vec::new(),
-        evidence: observation.attempts.iter().map(sent).collect(),
+        culprit: None::<Culprit>,
+        steps,
+        evidence,
         fix: Vec::new(),
         hints: Vec::new(),
         also: Vec::new(),
-        out: Trail::default(),
-        back: Trail::default(),
+        out,
+        back,
         round_trip: observation.round_trip(),
         unobserved: observation.unobserved.clone(),
     };
-    findings.sort_by_key(|finding| finding.rung);
     let mut findings = findings.into_iter();
-    match findings.next() {
-        Some(Finding { cause, sentence, culprit, evidence, fix, hints, .. }) => {
-            diagnosis.cause = Some(cause);
-            diagnosis.sentence = sentence;
-            diagnosis.culprit = Some(culprit);
-            diagnosis.evidence.splice(0..0, evidence);
-            diagnosis.fix = fix;
-            diagnosis.hints = hints;
-            diagnosis.also = findings.collect();
-        }
-        None if observation.is_answered() => {
-            diagnosis.healthy = true;
-            diagnosis.sentence = format!("{} reaches {}, and the answer comes back.", question.from.name, question.to);
-        }
-        None => unknown(question, &mut diagnosis),
+    if let Some(first) = findings.next() {
+        let Finding { cause, sentence, culprit, evidence, fix, hints, .. } = first;
+        diagnosis.cause = Some(cause);
+        diagnosis.sentence = sentence;
+        diagnosis.culprit = Some(culprit);
+        diagnosis.evidence.splice(0..0, evidence);
+        diagnosis.fix = fix;
+        diagnosis.hints = hints;
+        diagnosis.also = findings.collect();
+    } else if observation.is_answered() || observation.is_taken(question) {
+        diagnosis.healthy = true;
+        diagnosis.sentence = words::healthy(question, observation);
+    } else {
+        diagnosis.cause = Some(Diagnosis::UNKNOWN);
+        diagnosis.sentence = words::unknown(question, observation, diagnosis.last_good.as_ref());
+        let well = diagnosis.steps.iter().filter(|step| step.ok == Some(true));
+        diagnosis.evidence.extend(well.map(|step| format!("ruled out: {}", step.detail)));
+        diagnosis.evidence.extend(unknown.iter().map(|line| format!("could not be told: {line}")));
     }
     diagnosis
 }
 
-fn unknown(question: &Question, diagnosis: &mut Diagnosis) {
-    let seen = diagnosis.last_good.as_ref().map_or("it was seen nowhere".to_owned(), |last| {
-        let part = |text: &Option<String>| text.clone().unwrap_or_else(|| "?".to_owned());
-        format!("it was last seen in {} on {} at {}", part(&last.netns), part(&last.device), part(&last.hook))
-    });
-    diagnosis.cause = Some(Diagnosis::UNKNOWN);
-    diagnosis.culprit = None::<Culprit>;
-    diagnosis.sentence = format!(
-        "{} gets no answer from {}, and what was seen does not say why: {seen}.",
-        question.from.name, question.to
-    );
+/// What the sender was told proves what was found, or is all there is.
+fn tell_by_error(question: &Question, netns: &str, observation: &Observation, findings: &mut Vec<Finding>) {
+    let Some(attempt) = observation.attempts.first() else { return };
+    if let Ending::NotSent { errno } | Ending::Error { errno, .. } = attempt.ending {
+        proof::confirm(findings, errors::proves(errno));
+    }
+    if !findings.iter().any(|finding| finding.force == Force::Stops) {
+        findings.extend(errors::finding(question, netns, observation));
+    }
 }
 
-/// `an echo request of 84 bytes: no answer within 0.5 s`
-fn sent(attempt: &Attempt) -> String {
-    let what = attempt.what();
-    let took = attempt.took.as_secs_f64();
-    match &attempt.ending {
-        Ending::Answered => format!("{what}: answered after {:.3} ms", took * 1000.0),
-        Ending::Silence => format!("{what}: no answer within {took:.1} s"),
-        Ending::Error { errno, by: None, .. } => format!("{what}: {}", errno.desc()),
-        Ending::Error { errno, by: Some(by), .. } => format!("{what}: {by} answers: {}", errno.desc()),
-        Ending::NotSent { errno } => format!("{what}: could not be sent: {}", errno.desc()),
+/// What stops the packet before what may, and that before what only harms; then by the ladder, and as the packet meets it.
+fn order(findings: &mut [Finding]) {
+    let weight = |force| match force {
+        Force::Stops => 0,
+        Force::MayStop => 1,
+        Force::Harms => 2,
+    };
+    findings.sort_by_key(|finding| (weight(finding.force), finding.rung));
+}
+
+/// A finding is a step of the ladder that is not well.
+fn note(steps: &mut Vec<Step>, finding: &Finding) {
+    if !steps.iter().any(|step| step.step == finding.rung && step.ok == Some(false)) {
+        let at = steps.iter().position(|step| step.step > finding.rung).unwrap_or(steps.len());
+        steps.insert(at, Step { step: finding.rung, ok: Some(false), detail: finding.sentence.clone() });
+    }
+}
+
+/// The answer came all the same: the steps that said it could not are open again.
+fn withdraw(steps: &mut [Step], refuted: &[Finding]) {
+    for step in steps.iter_mut().filter(|step| step.ok == Some(false)) {
+        if refuted.iter().any(|finding| finding.rung == step.step) {
+            step.ok = None;
+            step.detail.push_str("; and yet the answer came");
+        }
     }
 }
