@@ -2,6 +2,7 @@
 
 mod check;
 mod conntrack;
+mod diagnose;
 mod drops;
 mod duration;
 mod ending;
@@ -30,6 +31,7 @@ enum Command {
     Trace(trace::TraceArguments),
     Check(check::CheckArguments),
     Conntrack(conntrack::ConntrackArguments),
+    Diagnose(diagnose::DiagnoseArguments),
     Drops(drops::DropsArguments),
     Lab(lab::Arguments),
     /// PID 1 of a lab's node; for `netobs lab up` only.
@@ -54,6 +56,7 @@ pub fn run() -> ExitCode {
         Command::Trace(arguments) => trace::run(arguments),
         Command::Check(arguments) => check::run(arguments),
         Command::Conntrack(arguments) => conntrack::run(arguments),
+        Command::Diagnose(arguments) => diagnose::run(arguments),
         Command::Drops(arguments) => drops::run(arguments),
         Command::Lab(arguments) => lab::run(arguments),
         Command::LabInit { .. } => Ok(crate::lab::init::run()),

@@ -1,6 +1,7 @@
 //! What people and programs read: text, JSON, and how strangers' strings are made safe to print.
 
 pub mod conntrack;
+pub mod diagnosis;
 pub mod drops;
 
 mod bridge;

@@ -106,6 +106,17 @@ pub fn find(name: &str) -> Result<Endpoint, EndpointError> {
     }
 }
 
+/// The same, for somebody whom `from` wants to reach: in a lab, a node's own name means its neighbour there.
+///
+/// # Errors
+/// As [`find`].
+pub fn find_beside(name: &str, from: &Endpoint) -> Result<Endpoint, EndpointError> {
+    let labs = State::all()?;
+    let own = labs.iter().find(|state| state.nodes.iter().any(|node| node.namespace == from.name));
+    let neighbour = own.and_then(|state| state.node(name));
+    find(neighbour.map_or(name, |node| node.namespace.as_str()))
+}
+
 /// Kubernetes' names have slashes, and no path begins without one.
 fn container_has_slash(name: &str) -> bool {
     name.contains('/') && !name.starts_with(['/', '.'])
