@@ -1,6 +1,5 @@
 //! `netobs diagnose`
 
-use std::net::IpAddr;
 use std::process::ExitCode;
 use std::thread;
 
@@ -10,12 +9,12 @@ use nix::sys::signal::{SigSet, Signal};
 use nix::unistd::geteuid;
 
 use super::print::print;
-use crate::diagnose::endpoint::{EndpointError, Resolution, address_of, find, find_beside, resolve};
-use crate::diagnose::{Diagnosis, Endpoint, Protocol, Question, Target, Watcher, Whom, diagnose};
+use crate::diagnose::endpoint::{AskError, Asked, EndpointError, find};
+use crate::diagnose::machine::Machine;
+use crate::diagnose::{Diagnosis, Protocol, Target, Watcher, diagnose};
 use crate::output::diagnosis::{DiagnosisRecord, diagnosis_text};
 use crate::output::{Format, Style, printable};
 use crate::refusal::Refusal;
-use crate::state::Namespaces;
 
 /// A fault was found.
 const FAULT: u8 = 4;
@@ -48,12 +47,15 @@ pub(super) fn run(arguments: DiagnoseArguments) -> anyhow::Result<ExitCode> {
         return Err(Refusal::NotPermitted("looking into network namespaces takes root; try sudo".to_owned()).into());
     }
     end_when_told()?;
-    let from = find(&arguments.from).map_err(|error| refused(error, "--from"))?;
-    let question = asked(from, &target, protocol)?;
+    let from = find(&arguments.from).map_err(|error| refused("--from", error.into()))?;
+    let Asked { question, instead } = Asked::new(from, &target, protocol).map_err(|error| refused("--to", error))?;
+    if let Some(instead) = instead {
+        eprintln!("netobs: {}", printable(&instead));
+    }
     // It attaches while the machine is looked at.
     let mut watcher = Watcher::start(&[question.to]);
     let told = &mut |waiting: &str| eprintln!("netobs: {}", printable(waiting));
-    let diagnosis = diagnose(&mut Namespaces::new(), Some(&mut watcher), &question, told);
+    let diagnosis = diagnose(&mut Machine::new(), Some(&mut watcher), &question, told);
     tell(&diagnosis, arguments.format)?;
     Ok(if diagnosis.healthy { ExitCode::SUCCESS } else { ExitCode::from(FAULT) })
 }
@@ -65,51 +67,11 @@ fn tell(diagnosis: &Diagnosis, format: Format) -> anyhow::Result<()> {
     }
 }
 
-/// The question in addresses. Where a name cannot be looked up for want of an answer, whether the name server can be
-/// reached is the question.
-fn asked(from: Endpoint, target: &Target, protocol: Protocol) -> anyhow::Result<Question> {
-    let name = match &target.whom {
-        Whom::Address(to) => return Ok(Question { from, to: *to, port: target.port, protocol }),
-        Whom::Name(name) => name,
-    };
-    if let Some(to) = known(name, &from)? {
-        return Ok(Question { from, to, port: target.port, protocol });
-    }
-    let whose = &from.name;
-    match resolve(&from, name)? {
-        Resolution::Address(to) => Ok(Question { from, to, port: target.port, protocol }),
-        Resolution::NoSuchName(server) => {
-            Err(Refusal::Usage(format!("--to: {server}, the name server of {whose}, knows no `{name}`")).into())
-        }
-        Resolution::Refused(server) => {
-            anyhow::bail!("--to: {server}, the name server of {whose}, answers, but could not look up `{name}`")
-        }
-        Resolution::Nobody(why) => anyhow::bail!("--to: `{name}` cannot be looked up: {why}"),
-        Resolution::NoAnswer(server) => {
-            let told =
-                format!("{whose} cannot look up `{name}`: {server}, its name server, does not answer; asking why");
-            eprintln!("netobs: {}", printable(&told));
-            Ok(Question { from, to: server, port: Some(53), protocol: Protocol::Udp })
-        }
-    }
-}
-
-/// The address of an endpoint of this name.
-fn known(name: &str, from: &Endpoint) -> anyhow::Result<Option<IpAddr>> {
-    match find_beside(name, from) {
-        Ok(to) => {
-            let address = address_of(&to, from).map_err(|error| refused(error, "--to"))?;
-            address.map(Some).with_context(|| format!("--to: {name} has no address"))
-        }
-        Err(EndpointError::Unknown { .. }) => Ok(None),
-        Err(error) => Err(refused(error, "--to")),
-    }
-}
-
-/// What a name is worth is said on one line, with what would do.
-fn refused(error: EndpointError, option: &str) -> anyhow::Error {
+/// What is wrong with the question itself is said on one line, with what would do.
+fn refused(option: &str, error: AskError) -> anyhow::Error {
     match error {
-        EndpointError::Unknown { .. } | EndpointError::Ambiguous { .. } => {
+        AskError::NoSuchName { .. }
+        | AskError::Endpoint(EndpointError::Unknown { .. } | EndpointError::Ambiguous { .. }) => {
             Refusal::Usage(format!("{option}: {error}")).into()
         }
         other => anyhow::Error::new(other).context(option.to_owned()),

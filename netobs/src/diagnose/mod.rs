@@ -19,6 +19,7 @@ pub mod end;
 pub mod endpoint;
 mod finding;
 pub mod gate;
+mod look;
 pub mod machine;
 pub mod probe;
 mod question;
@@ -32,6 +33,7 @@ use way::{End, Stage};
 
 pub use diagnosis::{Diagnosis, Place, Sighting, Step, Trail};
 pub use finding::{Culprit, Finding, Force, Rung};
+pub use look::to_look;
 pub use probe::Watcher;
 pub use question::{Endpoint, Protocol, Question};
 pub use target::{Target, TargetError, Whom};

@@ -48,6 +48,9 @@ pub(super) fn run(arguments: &Arguments, hand: Hand) -> anyhow::Result<ExitCode>
                 } else {
                     format!(" --name {}", arguments.name)
                 };
+                if let Some(asking) = &scenario.asking {
+                    print(&format!("\nask why:  {}", asking.typed(&lab)))?;
+                }
                 print(&format!("\nmend it:  netobs lab fix{named} {}\n", arguments.scenario))?;
             }
         }

@@ -103,7 +103,7 @@ pub(super) fn play(arguments: &Play) -> anyhow::Result<ExitCode> {
     let named = arguments.name.as_deref().map(lab_name).transpose()?;
     root("building a lab")?;
     let stages = scenarios.iter().filter_map(|scenario| Some((scenario, topologies.get(&scenario.topology)?)));
-    let mut observer = Observer::start(stages).map_err(refused)?;
+    let mut observer = Observer::start(&stages.collect::<Vec<_>>()).map_err(refused)?;
     let mut tally = Tally::default();
     let teller = Teller { format: arguments.format, style: Style::of_stdout(), brief: scenarios.len() > 1 };
     for (index, scenario) in scenarios.iter().enumerate() {

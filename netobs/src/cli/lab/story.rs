@@ -1,6 +1,7 @@
 //! A scenario told to a learner.
 
 use crate::lab::scenario::{Moment, Phase, Report, Scenario};
+use crate::output::diagnosis::told_steps;
 use crate::output::{Style, printable};
 
 /// Columns that a line may take.
@@ -26,6 +27,15 @@ pub(super) fn moment(moment: &Moment, style: Style) -> String {
     for line in lines {
         text += &format!("  {:width$}{line}\n", style.strong(&format!("{label:8}")), width = 9);
         label = "";
+    }
+    for climbed in &moment.steps {
+        for line in told_steps(std::slice::from_ref(&climbed.step), WIDTH - MARGIN, style) {
+            text += &format!("  {} {line}\n", style.strong(&format!("{label:8}")));
+            label = "";
+        }
+        if let Some(command) = &climbed.command {
+            text += &format!("  {:8}    {}\n", "", style.faint(&format!("$ {}", printable(command))));
+        }
     }
     for finding in &moment.findings {
         let mark = if finding.ok { style.good("ok") } else { style.bad("NO") };
@@ -54,6 +64,7 @@ fn phase(phase: Phase) -> &'static str {
         Phase::Break => "break",
         Phase::Symptom => "symptom",
         Phase::Signal => "signal",
+        Phase::Diagnosis => "diagnose",
         Phase::Fix => "fix",
         Phase::Healed => "healed",
     }

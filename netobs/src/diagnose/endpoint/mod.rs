@@ -1,6 +1,7 @@
 //! Whom a person means: a lab's node, a container, a namespace, a process, the machine itself.
 
 mod address;
+mod asked;
 mod dns;
 mod files;
 mod names;
@@ -17,6 +18,7 @@ use crate::netlink;
 use crate::netns::{self, Netns, NetnsInode, pinned};
 
 pub use address::address_of;
+pub use asked::{AskError, Asked};
 pub use files::read_inside;
 pub use resolve::{Resolution, resolve};
 

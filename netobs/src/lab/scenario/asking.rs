@@ -1,8 +1,10 @@
 //! What a diagnosis is asked.
 
 use std::fmt;
+use std::net::IpAddr;
 
-use crate::diagnose::{Protocol, Target};
+use super::super::LabName;
+use crate::diagnose::{Protocol, Target, Whom};
 
 /// A question about the way from a node.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,6 +17,21 @@ pub struct Asking {
     pub protocol: Protocol,
     /// The node in which a server answers datagrams meanwhile.
     pub at: Option<String>,
+}
+
+impl Asking {
+    /// The address it is about, where that is given.
+    pub(super) fn address(&self) -> Option<IpAddr> {
+        match self.to.whom {
+            Whom::Address(address) => Some(address),
+            Whom::Name(_) => None,
+        }
+    }
+
+    /// What a person would type to ask the same in a lab.
+    pub fn typed(&self, lab: &LabName) -> String {
+        format!("netobs diagnose --from {} {self}", lab.namespace(&self.from))
+    }
 }
 
 impl fmt::Display for Asking {

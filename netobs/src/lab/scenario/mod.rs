@@ -47,6 +47,7 @@ mod builtin;
 mod check;
 mod conntrack;
 mod counter;
+mod diagnosis;
 mod error;
 mod file;
 mod needs;
@@ -69,7 +70,7 @@ pub use counter::Counter;
 pub use error::ScenarioError;
 pub use observer::{Observer, ObserverError};
 pub use problem::{Problem, Problems};
-pub use report::{Finding, Moment, Phase, Report, Verdict};
+pub use report::{Climbed, Finding, Moment, Phase, Report, Verdict};
 pub use run::{Hand, Options, by_hand, run};
 pub use signal::{DropSignal, Sighting, Signal};
 pub use step::{Action, ConntrackStep, LinkStep, Step};
@@ -154,6 +155,7 @@ pub enum Needed {
 impl Scenario {
     /// Every address that one of its checks is about.
     pub(crate) fn addresses(&self) -> impl Iterator<Item = IpAddr> {
-        self.healthy.iter().chain(&self.symptoms).filter_map(|check| check.attempt.address())
+        let checked = self.healthy.iter().chain(&self.symptoms).filter_map(|check| check.attempt.address());
+        checked.chain(self.asking.as_ref().and_then(Asking::address))
     }
 }

@@ -3,6 +3,7 @@
 //! A trace of its own for each would spend most of the time loading programs. Its packets come in the order in which
 //! they were first seen, so a packet of our own that is sent last marks the end of what came before it.
 
+use std::collections::BTreeSet;
 use std::io::{self, BufRead, BufReader};
 use std::net::{IpAddr, UdpSocket};
 use std::os::unix::process::CommandExt;
@@ -18,6 +19,7 @@ use serde::Deserialize;
 use super::super::{Error, Prefix, Topology, interrupt};
 use super::Scenario;
 use super::signal::{DropSignal, Sighting};
+use crate::diagnose::Watcher;
 use crate::netlink::change::{LinkChange, set_link};
 use crate::netlink::{Ifindex, Socket};
 use crate::netns::{Netns, fresh_netns, in_netns};
@@ -110,6 +112,8 @@ pub struct Observer {
     packets: Vec<Packet>,
     lost: u64,
     marks: Marks,
+    /// For diagnoses: in this process, and attached once for all, too.
+    pub(super) watcher: Watcher,
 }
 
 impl Observer {
@@ -117,7 +121,7 @@ impl Observer {
     ///
     /// # Errors
     /// The kernel does not allow it, or something failed.
-    pub fn start<'a>(stages: impl Iterator<Item = (&'a Scenario, &'a Topology)>) -> Result<Self, ObserverError> {
+    pub fn start(stages: &[(&Scenario, &Topology)]) -> Result<Self, ObserverError> {
         interrupt::watch()?;
         let marks = Marks::new()?;
         let mut command = Command::new("/proc/self/exe");
@@ -147,7 +151,9 @@ impl Observer {
                 let _ = send.send(line);
             }
         });
-        let mut observer = Self { child, lines, packets: Vec::new(), lost: 0, marks };
+        let asked: BTreeSet<IpAddr> = stages.iter().flat_map(|(scenario, _)| scenario.addresses()).collect();
+        let watcher = Watcher::start(&asked.into_iter().collect::<Vec<_>>());
+        let mut observer = Self { child, lines, packets: Vec::new(), lost: 0, marks, watcher };
         observer.wait_attached(&said)?;
         Ok(observer)
     }
@@ -387,7 +393,7 @@ fn network(prefix: Prefix) -> IpAddr {
 }
 
 /// Only packets with the labs' addresses: the machine may have much else to do.
-fn filter<'a>(stages: impl Iterator<Item = (&'a Scenario, &'a Topology)>) -> String {
+fn filter(stages: &[(&Scenario, &Topology)]) -> String {
     let mut parts = vec!["arp".to_owned(), format!("(udp dst port {MARK_PORT} and host 127.0.0.1)")];
     let mut add = |part: String| {
         if !parts.contains(&part) {

@@ -5,13 +5,17 @@ use std::time::{Duration, Instant};
 
 use super::super::{Error, Result, interrupt};
 use super::act::perform;
+use super::asking::Asking;
 use super::attempt::{Found, attempt};
 use super::check::{Check, Outcome};
-use super::report::{Finding, Moment, Phase, Report};
+use super::diagnosis;
+use super::report::{Climbed, Finding, Moment, Phase, Report};
 use super::signal::Signal;
 use super::stage::Stage;
 use super::step::Step;
 use super::{Observer, Scenario, ScenarioError};
+use crate::diagnose::{self, to_look};
+use crate::output::diagnosis::DiagnosisRecord;
 
 /// How long an answer may take in a network that works.
 const ANSWER: Duration = Duration::from_secs(1);
@@ -66,6 +70,10 @@ impl Play<'_> {
         self.report.symptom_seen = self.note(Phase::Symptom, &explain.symptom, findings);
         let findings = self.signals(&before, silence)?;
         self.report.signal_seen = self.note(Phase::Signal, &explain.signal, findings);
+        if let Some(asking) = &scenario.asking {
+            let moment = self.diagnose(asking)?;
+            self.report.diagnosis_right = Some(self.add(moment));
+        }
         let findings = perform_all(self.stage, &scenario.fixes)?;
         self.note(Phase::Fix, &explain.fix, findings);
         let (findings, _) = self.all_healthy()?;
@@ -74,7 +82,10 @@ impl Play<'_> {
     }
 
     fn note(&mut self, phase: Phase, explain: &str, findings: Vec<Finding>) -> bool {
-        let moment = Moment { phase, explain: explain.to_owned(), findings };
+        self.add(Moment { phase, explain: explain.to_owned(), steps: Vec::new(), findings })
+    }
+
+    fn add(&mut self, moment: Moment) -> bool {
         (self.tell)(&moment);
         let ok = moment.is_ok();
         self.report.moments.push(moment);
@@ -126,6 +137,30 @@ impl Play<'_> {
             text += &format!("; expected: {expected}");
         }
         Finding { ok, text, commands: vec![check.attempt.typed(&self.stage.typed(&check.from))] }
+    }
+
+    /// What `netobs diagnose` makes of it, which should be the fault.
+    fn diagnose(&mut self, asking: &Asking) -> Result<Moment> {
+        let diagnosis = diagnosis::diagnose(self.stage, asking, &mut self.observer.watcher)?;
+        let typed = asking.typed(&self.stage.lab);
+        let fault = &self.scenario.fault;
+        let moment = |steps, ok, text| {
+            let findings = vec![Finding { ok, text, commands: vec![typed] }];
+            Moment { phase: Phase::Diagnosis, explain: String::new(), steps, findings }
+        };
+        let diagnosis = match diagnosis {
+            Ok(diagnosis) => diagnosis,
+            Err(refused) => return Ok(moment(Vec::new(), false, refused.to_string())),
+        };
+        self.report.diagnosis = serde_json::to_value(DiagnosisRecord::of(&diagnosis)).ok();
+        let right = diagnosis.cause == Some(fault);
+        let text = match diagnosis.cause {
+            _ if right => format!("{fault}: {}", diagnosis.sentence),
+            Some(cause) => format!("NOT {fault} but {cause}: {}", diagnosis.sentence),
+            None => format!("NOT {fault}: {}", diagnosis.sentence),
+        };
+        let climbed = |step: &diagnose::Step| Climbed { step: step.clone(), command: to_look(step.step, &diagnosis) };
+        Ok(moment(diagnosis.steps.iter().map(climbed).collect(), right, text))
     }
 
     /// What each counter among the signals shows now. One that the kernel does not have shows nothing.

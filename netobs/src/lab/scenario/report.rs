@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 
+use crate::diagnose::Step;
+
 /// A part of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -16,6 +18,8 @@ pub enum Phase {
     Symptom,
     /// The kernel shows it.
     Signal,
+    /// `netobs diagnose` is asked.
+    Diagnosis,
     /// It is mended.
     Fix,
     /// All works again.
@@ -40,8 +44,20 @@ pub struct Moment {
     pub phase: Phase,
     /// What a learner is told.
     pub explain: String,
+    /// The rungs of the ladder that was climbed.
+    pub steps: Vec<Climbed>,
     /// In order.
     pub findings: Vec<Finding>,
+}
+
+/// A rung of the ladder.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Climbed {
+    /// What was found there.
+    #[serde(flatten)]
+    pub step: Step,
+    /// What a person would type to look for himself.
+    pub command: Option<String>,
 }
 
 impl Moment {
@@ -64,9 +80,9 @@ pub struct Report {
     pub symptom_seen: bool,
     /// The observer saw what the kernel shows of it.
     pub signal_seen: bool,
-    /// What `netobs diagnose` said; `None` as long as nobody asked it.
+    /// What `netobs diagnose` said; `None` if nobody asked it.
     pub diagnosis: Option<serde_json::Value>,
-    /// Whether that was right.
+    /// Whether that was the fault; `None` if nobody asked.
     pub diagnosis_right: Option<bool>,
     /// All worked again after the fix.
     pub healed: bool,

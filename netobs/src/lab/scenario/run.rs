@@ -66,6 +66,7 @@ pub fn run(
     play.play(options.leave_out_break)?;
     standing.strike()?;
     report.passed = report.healthy_before && report.symptom_seen && report.signal_seen && report.healed;
+    report.passed &= report.diagnosis_right != Some(false);
     // A step that failed is a defect, even if all the rest is as expected.
     report.passed &= report.moments.iter().filter(|moment| is_done(moment.phase)).all(Moment::is_ok);
     report.seconds = (start.elapsed().as_secs_f64() * 1000.0).round() / 1000.0;
@@ -76,7 +77,7 @@ pub fn run(
 fn is_done(phase: Phase) -> bool {
     match phase {
         Phase::Setup | Phase::Break | Phase::Fix => true,
-        Phase::Healthy | Phase::Symptom | Phase::Signal | Phase::Healed => false,
+        Phase::Healthy | Phase::Symptom | Phase::Signal | Phase::Diagnosis | Phase::Healed => false,
     }
 }
 
@@ -131,10 +132,11 @@ pub fn by_hand(scenario: &Scenario, lab: &LabName, hand: Hand) -> Result<Vec<Mom
         moments.push(Moment {
             phase: Phase::Setup,
             explain: String::new(),
+            steps: Vec::new(),
             findings: super::play::perform_all(&stage, setup)?,
         });
     }
     let findings = super::play::perform_all(&stage, steps)?;
-    moments.push(Moment { phase, explain: explain.clone(), findings });
+    moments.push(Moment { phase, explain: explain.clone(), steps: Vec::new(), findings });
     Ok(moments)
 }

@@ -58,8 +58,9 @@ pub struct PathRecord<'a> {
 pub struct TrailRecord<'a> {
     /// The devices in order.
     pub places: Vec<PlaceRecord<'a>>,
-    /// Index of the last one that was reached; null if all were, or that is not known.
-    pub broken_after: Option<usize>,
+    /// Index of the first one that was not reached, as many as there are if it broke behind the last; null if it arrived,
+    /// or that is not known.
+    pub breaks_at: Option<usize>,
 }
 
 /// A device.
@@ -106,7 +107,7 @@ pub(super) fn target(question: &Question) -> Target {
 }
 
 fn trail(trail: &Trail) -> TrailRecord<'_> {
-    TrailRecord { places: trail.places.iter().map(place).collect(), broken_after: trail.broken_after }
+    TrailRecord { places: trail.places.iter().map(place).collect(), breaks_at: trail.breaks_at }
 }
 
 fn place(place: &Place) -> PlaceRecord<'_> {

@@ -73,7 +73,7 @@ impl Text {
         let draw = |trail: &Trail| drawing(trail, diagnosis.healthy, columns, self.style);
         let (out, back) = (draw(&diagnosis.out), draw(&diagnosis.back));
         self.part("way", out);
-        if diagnosis.healthy || diagnosis.back.broken_after.is_some() {
+        if diagnosis.healthy || diagnosis.back.breaks_at.is_some() {
             self.part("back", back);
         }
     }

@@ -21,6 +21,8 @@ struct Cell {
     reached: bool,
     /// It got no further.
     broken: bool,
+    /// It did not even get here, the first place of all.
+    barred: bool,
 }
 
 /// The lines of a drawing at most `columns` wide; a way that is longer goes on below. None for a way without places.
@@ -44,8 +46,9 @@ fn cells(trail: &Trail, times: bool) -> Vec<Cell> {
         netns: before.is_none_or(|before| before.netns != place.netns).then(|| name(&place.netns)),
         device: name(&place.device),
         time: place.after.filter(|_| times).map_or_else(String::new, told),
-        reached: trail.broken_after.is_none_or(|broken| index <= broken),
-        broken: trail.broken_after == Some(index),
+        reached: trail.breaks_at.is_none_or(|breaks| index < breaks),
+        broken: trail.breaks_at == Some(index + 1),
+        barred: index == 0 && trail.breaks_at == Some(0),
     };
     trail.places.iter().enumerate().zip(befores).map(cell).collect()
 }
@@ -67,7 +70,9 @@ fn fitting(cells: &[Cell], columns: usize) -> usize {
 
 /// The column in which each cell begins.
 fn starts(cells: &[Cell]) -> Vec<usize> {
-    let (mut column, mut free) = (0, 0);
+    // The mark and a blank.
+    let mut column = if cells.first().is_some_and(|first| first.barred) { 2 } else { 0 };
+    let mut free = 0;
     let mut starts = Vec::new();
     for (index, cell) in cells.iter().enumerate() {
         if let Some(netns) = &cell.netns {
@@ -91,6 +96,9 @@ fn draw(cells: &[Cell], goes_on: bool, style: Style) -> Vec<String> {
         above += cell.netns.as_deref().unwrap_or_default();
         pad(&mut below, *start);
         below += &cell.time;
+        if cell.barred {
+            line += &format!("{} ", style.bad("╳"));
+        }
         line += &if cell.reached { style.strong(&cell.device) } else { style.faint(&cell.device) };
         let strokes = match starts.get(index + 1) {
             Some(next) => next - start - cell.device.chars().count() - 2,
@@ -130,7 +138,7 @@ mod tests {
     use crate::diagnose::{Place, Trail};
     use crate::output::Style;
 
-    fn trail(broken_after: Option<usize>) -> Trail {
+    fn trail(breaks_at: Option<usize>) -> Trail {
         let place = |(netns, device, micros): (&str, &str, u64)| Place {
             netns: Some(netns.to_owned()),
             device: Some(device.to_owned()),
@@ -144,7 +152,7 @@ mod tests {
             ("lab-host", "up0", 37),
             ("lab-inet", "eth0", 12041),
         ];
-        Trail { places: places.into_iter().map(place).collect(), broken_after }
+        Trail { places: places.into_iter().map(place).collect(), breaks_at }
     }
 
     #[track_caller]
@@ -156,7 +164,7 @@ mod tests {
     #[test]
     fn draws_a_way_with_its_times() {
         let expected = [
-            "lab-c1   lab-host                lab-inet",
+            "lab-c1   lab-host                 lab-inet",
             "eth0 ─── c1-h ─ br0 ─── up0 ───── eth0",
             "0 µs     9 µs   14 µs   37 µs     12 ms",
         ];
@@ -165,10 +173,14 @@ mod tests {
 
     #[test]
     fn marks_where_it_broke() {
-        let expected = ["lab-c1   lab-host               lab-inet", "eth0 ─── c1-h ─ br0 ╳ up0 ┄┄┄ eth0"];
-        is_drawn(&trail(Some(2)), false, 80, &expected);
-        let expected = ["lab-c1   lab-host               lab-inet", "eth0 ─╳  c1-h ┄ br0 ┄ up0 ┄┄┄ eth0"];
+        let expected = ["lab-c1   lab-host             lab-inet", "eth0 ─── c1-h ─ br0 ╳ up0 ┄┄┄ eth0"];
+        is_drawn(&trail(Some(3)), false, 80, &expected);
+        let expected = ["lab-c1   lab-host             lab-inet", "eth0 ─╳  c1-h ┄ br0 ┄ up0 ┄┄┄ eth0"];
+        is_drawn(&trail(Some(1)), false, 80, &expected);
+        let expected = ["  lab-c1   lab-host             lab-inet", "╳ eth0 ┄┄┄ c1-h ┄ br0 ┄ up0 ┄┄┄ eth0"];
         is_drawn(&trail(Some(0)), false, 80, &expected);
+        let expected = ["lab-c1   lab-host             lab-inet", "eth0 ─── c1-h ─ br0 ─ up0 ─── eth0 ╳"];
+        is_drawn(&trail(Some(5)), false, 80, &expected);
     }
 
     #[test]

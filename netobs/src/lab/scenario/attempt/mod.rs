@@ -15,6 +15,7 @@ use super::stage::Stage;
 use crate::netns::in_netns;
 
 pub(super) use command::run as run_command;
+pub(super) use udp::answered;
 
 /// What came of it.
 #[derive(Clone, Debug)]

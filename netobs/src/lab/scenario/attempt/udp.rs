@@ -15,10 +15,6 @@ const BEAT: Duration = Duration::from_millis(20);
 /// Sends a datagram from each of `flows` ports to a server that runs in `at` meanwhile.
 pub(super) fn ask(from: &Netns, at: &Netns, to: SocketAddr, flows: u16, silence: Duration) -> io::Result<Outcome> {
     let any: IpAddr = if to.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
-    // From the very address that was asked, if the node has it: on the way back NAT may stand between.
-    let listen = || UdpSocket::bind(to).or_else(|_| UdpSocket::bind((any, to.port())));
-    let server = in_netns(at, listen).map_err(io::Error::other)??;
-    server.set_read_timeout(Some(BEAT))?;
     let open = || -> io::Result<Vec<UdpSocket>> {
         let one = |_| {
             let socket = UdpSocket::bind((any, 0))?;
@@ -28,6 +24,16 @@ pub(super) fn ask(from: &Netns, at: &Netns, to: SocketAddr, flows: u16, silence:
         (0..flows).map(one).collect()
     };
     let sockets = in_netns(from, open).map_err(io::Error::other)??;
+    answered(at, to, || converse(&sockets, silence))?
+}
+
+/// Does `work` while a server in `at` answers whatever comes to `to`.
+pub(in super::super) fn answered<T>(at: &Netns, to: SocketAddr, work: impl FnOnce() -> T) -> io::Result<T> {
+    let any: IpAddr = if to.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+    // From the very address that was asked, if the node has it: on the way back NAT may stand between.
+    let listen = || UdpSocket::bind(to).or_else(|_| UdpSocket::bind((any, to.port())));
+    let server = in_netns(at, listen).map_err(io::Error::other)??;
+    server.set_read_timeout(Some(BEAT))?;
     let done = AtomicBool::new(false);
     thread::scope(|scope| {
         scope.spawn(|| {
@@ -38,9 +44,9 @@ pub(super) fn ask(from: &Netns, at: &Netns, to: SocketAddr, flows: u16, silence:
                 }
             }
         });
-        let outcome = converse(&sockets, silence);
+        let outcome = work();
         done.store(true, Ordering::Relaxed);
-        outcome
+        Ok(outcome)
     })
 }
 
