@@ -51,7 +51,7 @@ pub fn diagnose(
     let walked = way::walk(machine, question);
     let along = along::look(machine, &walked, question);
     let known = verdict::Known {
-        findings: [walked.findings, along.findings].concat(),
+        findings: along::together(walked.findings, along.findings),
         checked: [walked.checked, along.checked].concat(),
         unknown: [walked.unknown, along.unknown].concat(),
         out: devices(&walked.out),

@@ -74,7 +74,11 @@ impl Rules {
         }
         let mut rewrite = None;
         if packet.begins_a_flow() == Some(true) {
-            if let Some((met, to)) = course.found.iter().find_map(rewriting) {
+            // What dies before NAT would have met it, had it come so far.
+            let nat =
+                if course.survives { None } else { Some(follow(&self.tables, &self.places, &packet, hook, true)) };
+            let beyond = nat.iter().flat_map(|nat| &nat.found);
+            if let Some((met, to)) = course.found.iter().chain(beyond).find_map(rewriting) {
                 packet.tuple = translated(before, met.side, to, hook, own);
                 rewrite = Some(met);
             }

@@ -18,7 +18,8 @@ fn ip(text: &str) -> Option<IpAddr> {
 
 /// The tuple that the kernel expects the answer to have, once the packet has gone through.
 fn answer_of(net: &Network, source_port: u16) -> Tuple {
-    let list = net.exec("r", &["conntrack", "-L", "--orig-port-src", &source_port.to_string()]).good().stdout;
+    let list =
+        net.exec("r", &["conntrack", "-L", "-p", "udp", "--orig-port-src", &source_port.to_string()]).good().stdout;
     let last = |key: &str| list.split_whitespace().filter_map(|word| word.strip_prefix(key)).nth(1).map(str::to_owned);
     let number = |key: &str| last(key).and_then(|text| text.parse().ok());
     let address = |key: &str| last(key).and_then(|text| text.parse().ok());
@@ -136,8 +137,10 @@ fn nat_is_foreseen_with_both_tools() {
         let (passages, after) = foresee(&net.rules(), packet.clone(), "10.1.0.1", "10.2.0.1", true);
         assert!(passages.iter().all(|passage| passage.rewrite.is_none()), "{tool}: {passages:#?}");
         assert_eq!(after.tuple, packet.tuple);
-        let list = net.exec("r", &["conntrack", "-L", "--orig-port-src", &(29_000 + number).to_string()]);
+        let list = net.exec("r", &["conntrack", "-L", "-p", "udp", "--orig-port-src", &(29_000 + number).to_string()]);
         assert!(!list.stdout.contains("dport=99"), "{list:?}");
+        // The next tool's flows must not meet these.
+        net.exec("r", &["conntrack", "-F"]).good();
         if tool == "nft" {
             load(&net, "");
         } else {

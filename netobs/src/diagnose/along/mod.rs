@@ -12,7 +12,7 @@ use super::{Finding, Question, Step};
 /// What was found along the way.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Along {
-    /// What is wrong, in the order in which a packet meets it.
+    /// What is wrong, beside what the walk has found: [`together`].
     pub findings: Vec<Finding>,
     /// What was looked at.
     pub checked: Vec<Step>,
@@ -29,6 +29,18 @@ pub fn look(machine: &mut Machine, way: &Way, question: &Question) -> Along {
     arrival::listener(machine, way, question, &mut along);
     room::memory(way, question, &mut along);
     along
+}
+
+/// What the walk itself had found, and what was found then. What was confirmed stands in the place of what was suspected.
+pub fn together(mut walked: Vec<Finding>, then: Vec<Finding>) -> Vec<Finding> {
+    for finding in then {
+        let same = |other: &&mut Finding| other.cause == finding.cause && other.culprit == finding.culprit;
+        match walked.iter_mut().find(same) {
+            Some(suspected) => *suspected = finding,
+            None => walked.push(finding),
+        }
+    }
+    walked
 }
 
 impl Along {

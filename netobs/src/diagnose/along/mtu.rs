@@ -185,7 +185,7 @@ impl Sizes<'_> {
             return;
         };
         evidence.push(format!(
-            "the ICMP message that would tell {sender} (fragmentation needed) is dropped: {}",
+            "the ICMP message that would tell {sender} (fragmentation needed) is dropped by `{}`",
             blocked.culprit.what
         ));
         let mut hints = vec![
@@ -207,7 +207,7 @@ impl Sizes<'_> {
             force: Force::Harms,
             sentence: format!(
                 "{device} in {netns} takes {mtu} bytes, less than the {size} that come to it, and the ICMP messages that \
-                 would tell {sender} so are dropped by {}: large {what} vanish, small ones pass, and transfers hang.",
+                 would tell {sender} so are dropped by `{}`: large {what} vanish, small ones pass, and transfers hang.",
                 blocked.culprit.what
             ),
             culprit: Culprit { netns: blocked.culprit.netns.clone(), what: blocked.culprit.what.clone() },

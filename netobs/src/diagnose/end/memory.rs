@@ -3,61 +3,76 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use super::kill;
 use crate::diagnose::typed::word;
 use crate::diagnose::{Culprit, Finding, Force, Rung};
 
-/// A cgroup with a memory limit, of either version.
+/// A process's cgroup, and the memory limit that it lives under.
 struct Group {
-    /// Its directory.
-    path: PathBuf,
     /// Its path as the kernel's messages have it.
     name: String,
-    limit_file: &'static str,
-    limit: u64,
+    /// How many of its processes were killed.
     kills: u64,
-    /// The most that it ever used; `None` where this kernel does not say (`memory.peak`, 5.19).
+    /// The group whose limit it is: itself, or one above it.
+    limited: Limited,
+}
+
+/// A cgroup that has a limit.
+struct Limited {
+    name: String,
+    /// The file that holds the limit.
+    file: PathBuf,
+    limit: u64,
+    /// The most that was ever used; `None` where this kernel does not say (`memory.peak`, 5.19).
     peak: Option<u64>,
 }
 
 /// Looks at the memory limit of the cgroup in which a process lives. `name` is what a person calls the container.
 ///
-/// A kill under an earlier, lower limit is past: it counts only if as much as may be used now was in use once.
+/// A kill under an earlier, lower limit is past. The kernel's log tells which limit it was; where it does not, a kill
+/// counts only if as much as may be used now was in use once.
 pub fn memory(name: &str, pid: i32) -> Option<Finding> {
-    let group = group_of(pid)?;
-    let near = group.limit - group.limit / 20;
-    if group.kills == 0 || group.peak.is_some_and(|peak| peak < near) {
+    let Group { name: group, kills, limited } = group_of(pid).filter(|group| group.kills > 0)?;
+    let Limited { file, limit, peak, .. } = &limited;
+    let last = kill::last(&group);
+    let counts = match last.as_ref().map(|kill| (kill, kill.limit)) {
+        Some((kill, Some(then))) => kill.limited == limited.name && then >= *limit,
+        Some((kill, None)) => kill.limited == limited.name,
+        None => limited.name == group && peak.is_none_or(|peak| peak >= limit - limit / 20),
+    };
+    if !counts {
         return None;
     }
-    let limit = megabytes(group.limit);
-    let times = if group.kills == 1 { "once".to_owned() } else { format!("{} times", group.kills) };
-    let file = group.path.join(group.limit_file);
-    let mut evidence = vec![
-        format!("{} counts oom_kill {}", group.path.display(), group.kills),
-        format!("{} is {}", file.display(), group.limit),
-    ];
-    if let Some(peak) = group.peak {
-        evidence.push(format!("the most that it ever used is {peak} bytes"));
+    let shown = megabytes(*limit);
+    let times = if kills == 1 { "once".to_owned() } else { format!("{kills} times") };
+    let mut evidence =
+        vec![format!("cgroup {group} counts oom_kill {kills}"), format!("{} is {limit}", file.display())];
+    if let Some(kill) = &last {
+        let ago = kill.ago().map(|ago| format!(" {} s ago", ago.as_secs())).unwrap_or_default();
+        evidence.push(format!("the kernel's log: {} (pid {}) was killed{ago}", kill.task, kill.pid));
     }
-    evidence.push(match machine_free() {
-        Some(free) => format!("the machine as a whole has {} available", megabytes(free)),
-        None => "how much memory the machine has available cannot be read".to_owned(),
-    });
+    if let Some(peak) = peak {
+        evidence.push(format!("the most that was ever used there is {}", megabytes(*peak)));
+    }
+    if let Some(free) = machine_free() {
+        evidence.push(format!("the machine as a whole has {} available", megabytes(free)));
+    }
     Some(Finding {
         cause: "oom-kill",
         rung: Rung::Endpoint,
         force: Force::Harms,
         sentence: format!(
-            "{name} may use {limit} of memory, and that was not enough: the kernel has killed a process in it {times}. \
+            "{name} may use {shown} of memory, and that was not enough: the kernel has killed a process in it {times}. \
              This is no fault of the network."
         ),
         culprit: Culprit {
             netns: Some(name.to_owned()),
-            what: format!("memory limit of {limit}, cgroup {}", group.name),
+            what: format!("memory limit of {shown}, cgroup {}", limited.name),
         },
         evidence,
-        fix: vec![format!("echo {} > {}", group.limit.saturating_mul(2), word(&file.to_string_lossy()))],
+        fix: vec![format!("echo {} > {}", limit.saturating_mul(2), word(&file.to_string_lossy()))],
         hints: vec![
-            "who was killed, and when: dmesg -T | grep -i 'oom-kill\\|killed process'".to_owned(),
+            "who was killed, and when: dmesg -T | grep -i oom-kill".to_owned(),
             "a killed process ends with status 137 and without a word of its own; its neighbours live on".to_owned(),
         ],
     })
@@ -68,15 +83,14 @@ fn group_of(pid: i32) -> Option<Group> {
     let mounts = fs::read_to_string("/proc/self/mounts").ok()?;
     let (unified, name) = membership(&own)?;
     let root = mount(&mounts, unified)?;
+    let place = |name: &Path| root.join(name.strip_prefix("/").unwrap_or(name));
+    let own = Path::new(&name);
+    let events = if unified { "memory.events" } else { "memory.oom_control" };
+    let events = fs::read_to_string(place(own).join(events)).ok()?;
+    let kills = events.lines().find_map(|line| line.strip_prefix("oom_kill ")?.trim().parse().ok())?;
     // The limit may be set further up, for several groups together.
-    let mut name = Path::new(&name);
-    loop {
-        let path = root.join(name.strip_prefix("/").unwrap_or(name));
-        if let Some(group) = read(&path, name, unified) {
-            return Some(group);
-        }
-        name = name.parent()?;
-    }
+    let limited = own.ancestors().find_map(|above| limited(&place(above), above, unified))?;
+    Some(Group { name: name.clone(), kills, limited })
 }
 
 /// Which hierarchy has the memory controller, and the process's group in it (`cgroups(7)`).
@@ -106,19 +120,16 @@ fn mount(mounts: &str, unified: bool) -> Option<PathBuf> {
 }
 
 /// `None` if the group has no limit, or there is no such group.
-fn read(path: &Path, name: &Path, unified: bool) -> Option<Group> {
+fn limited(path: &Path, name: &Path, unified: bool) -> Option<Limited> {
     /// What version 1 says where nothing is limited is some pages short of `i64::MAX`.
     const NO_LIMIT: u64 = 1 << 60;
-    let (limit_file, events, peak) = match unified {
-        true => ("memory.max", "memory.events", "memory.peak"),
-        false => ("memory.limit_in_bytes", "memory.oom_control", "memory.max_usage_in_bytes"),
+    let (file, peak) = match unified {
+        true => ("memory.max", "memory.peak"),
+        false => ("memory.limit_in_bytes", "memory.max_usage_in_bytes"),
     };
-    let text = |file: &str| fs::read_to_string(path.join(file)).ok();
-    let limit = text(limit_file)?.trim().parse().ok().filter(|limit| *limit < NO_LIMIT)?;
-    let events = text(events)?;
-    let kills = events.lines().find_map(|line| line.strip_prefix("oom_kill ")?.trim().parse().ok())?;
-    let peak = text(peak).and_then(|text| text.trim().parse().ok());
-    Some(Group { path: path.to_owned(), name: name.display().to_string(), limit_file, limit, kills, peak })
+    let number = |file: &str| fs::read_to_string(path.join(file)).ok()?.trim().parse().ok();
+    let limit = number(file).filter(|limit| *limit < NO_LIMIT)?;
+    Some(Limited { name: name.display().to_string(), file: path.join(file), limit, peak: number(peak) })
 }
 
 fn machine_free() -> Option<u64> {

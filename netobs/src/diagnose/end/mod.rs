@@ -1,6 +1,7 @@
 //! What waits at the end of the way: a socket, the name server that the endpoint asks, memory to live in.
 
 mod echo;
+mod kill;
 mod listener;
 mod memory;
 mod resolver;

@@ -8,6 +8,7 @@
 mod drops;
 mod nat;
 mod pass;
+mod port;
 mod table;
 mod traveller;
 

@@ -3,12 +3,12 @@
 use std::net::IpAddr;
 
 use super::traveller::Traveller;
-use super::{drops, nat};
-use crate::diagnose::Finding;
+use super::{drops, nat, port};
+use crate::diagnose::{Finding, Protocol};
 use crate::event::Tuple;
 use crate::netlink::within;
 use crate::netlink::{Address, Link};
-use crate::rules::{End, InetHook, Rewrite, Rules};
+use crate::rules::{End, InetHook, Packet, Rewrite, Rules};
 
 /// A namespace, as far as netfilter is concerned.
 #[derive(Clone, Copy, Debug)]
@@ -55,13 +55,15 @@ pub struct Passed {
 /// Takes the traveller through a hook of the namespace where it is. It comes out at the other side whatever happens, in
 /// thought; what would stop it is in the findings.
 pub fn pass(place: &Place<'_>, hop: &Hop<'_>, traveller: &mut Traveller) -> Passed {
+    let has_ports = traveller.protocol() != Protocol::Icmp;
     let packet = &mut traveller.packet;
     packet.iif = hop.iif.map(str::to_owned);
     packet.oif = hop.oif.map(str::to_owned);
     let before = packet.tuple;
     let device = if hop.hook == InetHook::Prerouting { hop.iif } else { hop.oif };
     let own = device.and_then(|device| own_address(place, device, before.dst, hop.next_hop));
-    let passage = place.rules.passes(packet, hop.hook, own);
+    let asked = |packet: &Packet| place.rules.passes(packet, hop.hook, own);
+    let passage = if has_ports { port::ask(packet, asked) } else { asked(packet) };
     *packet = passage.after;
     if passage.rewrite.as_ref().is_some_and(|rewrite| !rewrite.sure) {
         traveller.is_uncertain();
