@@ -4,6 +4,7 @@ mod arrival;
 mod errors;
 mod mtu;
 mod room;
+mod rules;
 
 use super::machine::Machine;
 use super::way::Way;
@@ -23,6 +24,7 @@ pub struct Along {
 /// Looks along a way that was walked. Nothing is sent, nothing is changed.
 pub fn look(machine: &mut Machine, way: &Way, question: &Question) -> Along {
     let mut along = Along::default();
+    rules::passed(machine, way, &mut along);
     room::tables(machine, way, &mut along);
     room::clashes(machine, way, &mut along);
     mtu::sizes(machine, way, question.protocol, &mut along);

@@ -38,7 +38,7 @@ pub(super) fn finding(
              and {bridge} is 1."
         ),
     };
-    let mut evidence = vec![way(hop, traveller), format!("{} in {netns}: {rule}", tool(rule))];
+    let mut evidence = vec![format!("{} in {netns} has {rule}", tool(rule)), way(hop, traveller)];
     evidence.extend(rules.iter().skip(1).map(|rule| format!("or it is {rule}")));
     evidence.extend(undecided.into_iter().flatten().map(|line| format!("cannot be told: {line}")));
     let mut hints = Vec::new();
