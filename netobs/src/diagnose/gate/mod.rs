@@ -6,13 +6,15 @@
 //! would ([`Traveller::flow`]), by which the answer is rewritten back ([`Traveller::comes_back`]).
 
 mod drops;
+mod flow;
 mod nat;
 mod pass;
 mod port;
 mod table;
 mod traveller;
 
+pub use flow::{Flow, Flows};
 pub use nat::CLASH;
 pub use pass::{Hop, Passed, Place, pass};
 pub use table::table;
-pub use traveller::{Flow, Traveller};
+pub use traveller::Traveller;

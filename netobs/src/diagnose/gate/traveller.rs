@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use super::flow::Flow;
 use crate::diagnose::Protocol;
 use crate::event::{Conntrack, Direction, State, Tuple};
 use crate::rules::{Packet, Tracking};
@@ -19,15 +20,6 @@ const FRAGMENTATION_NEEDED: (u8, u8) = (3, 4);
 const PACKET_TOO_BIG: (u8, u8) = (2, 0);
 const SYN: u8 = 2;
 const SYN_ACK: u8 = 0x12;
-
-/// A flow as a namespace's conntrack has it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Flow {
-    /// The tuple with which it came.
-    pub orig: Tuple,
-    /// The tuple that its answer will have.
-    pub reply: Tuple,
-}
 
 /// The asked packet, or the answer to it, somewhere on its way.
 #[derive(Clone, Debug, PartialEq, Eq)]

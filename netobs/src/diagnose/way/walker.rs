@@ -1,6 +1,5 @@
 //! From namespace to namespace.
 
-use std::collections::HashMap;
 use std::net::IpAddr;
 
 use super::mended::Mended;
@@ -8,7 +7,7 @@ use super::reach::Reached;
 use super::route::Routed;
 use super::segment::{Crossing, Mend, Side};
 use super::stage::{Device, End, Passage, Stage, Way};
-use crate::diagnose::gate::{Flow, Hop, Place, Traveller, pass};
+use crate::diagnose::gate::{Flows, Hop, Place, Traveller, pass};
 use crate::diagnose::machine::{Machine, View};
 use crate::diagnose::{Finding, Question, Rung, Step};
 use crate::event::Tuple;
@@ -50,7 +49,7 @@ pub(super) struct Walker<'m> {
     pub(super) out: Vec<Stage>,
     /// Rules that rewrote the packet.
     pub(super) rewrites: Vec<(NetnsInode, Rule)>,
-    flows: HashMap<NetnsInode, Flow>,
+    flows: Flows,
 }
 
 impl<'m> Walker<'m> {
@@ -66,7 +65,7 @@ impl<'m> Walker<'m> {
             stages: Vec::new(),
             out: Vec::new(),
             rewrites: Vec::new(),
-            flows: HashMap::new(),
+            flows: Flows::default(),
         }
     }
 
@@ -127,7 +126,7 @@ impl<'m> Walker<'m> {
         };
         match self.direction {
             Direction::Out => traveller.enter(),
-            Direction::Back => traveller.comes_back(self.flows.get(&netns).copied()),
+            Direction::Back => traveller.comes_back(self.flows.answered(netns, traveller.tuple())),
         }
         let tuple_in = traveller.tuple();
         let input = arrival.as_ref().map(|arrival| view.device(arrival.device));
@@ -288,7 +287,7 @@ impl<'m> Walker<'m> {
         let tuple_in = traveller.tuple();
         match self.direction {
             Direction::Out => traveller.enter(),
-            Direction::Back => traveller.comes_back(self.flows.get(&netns).copied()),
+            Direction::Back => traveller.comes_back(self.flows.answered(netns, traveller.tuple())),
         }
         if let (Some(bridge), Some(input), Some(output)) = (bridge, &input, &output)
             && self.shows_bridged(netns, bridge, tuple_in.dst)
