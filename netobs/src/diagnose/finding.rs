@@ -34,6 +34,27 @@ pub enum Rung {
     Endpoint,
 }
 
+impl Rung {
+    /// What a person calls it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Link => "link",
+            Self::Address => "address",
+            Self::Route => "route",
+            Self::Gateway => "gateway",
+            Self::Bridge => "bridge",
+            Self::Forwarding => "forwarding",
+            Self::Rules => "rules",
+            Self::Nat => "nat",
+            Self::Conntrack => "conntrack",
+            Self::Mtu => "mtu",
+            Self::Listener => "listener",
+            Self::WayBack => "way back",
+            Self::Endpoint => "endpoint",
+        }
+    }
+}
+
 /// What a finding does to the packet that is asked about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]

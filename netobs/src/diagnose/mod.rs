@@ -68,6 +68,7 @@ pub fn diagnose(
         is_near: matches!(walked.end, End::Arrives(_)),
         is_explained: known.findings.iter().any(|finding| finding.force == Force::Stops),
         is_direct: walked.out.iter().all(|stage| stage.tuple_in.dst == stage.tuple_out.dst),
+        on_the_way: walked.out.iter().chain(&walked.back).map(|stage| stage.netns).collect(),
     };
     let netns = machine.name(question.from.netns);
     let observation = match machine.handle(question.from.netns) {

@@ -1,7 +1,7 @@
 //! The asked packet, sent for real and watched on its way.
 //!
-//! Nothing else is sent: one or two packets of the asked kind, and once one of them was answered a full-sized one that
-//! must not be fragmented. Nothing on the machine is changed.
+//! Nothing else is sent: a packet of the asked kind, up to three times, and once it was answered a full-sized echo that
+//! must not be fragmented, up to twice. Nothing on the machine is changed.
 
 mod message;
 mod packet;
@@ -20,7 +20,7 @@ use self::send::{Reply, Sender};
 use self::watcher::Identities;
 use super::{Protocol, Question};
 use crate::netlink::{RouteAnswer, Socket};
-use crate::netns::Netns;
+use crate::netns::{Netns, NetnsInode};
 
 pub use packet::{Packet, Role};
 pub use watcher::Watcher;
@@ -41,8 +41,9 @@ const NEIGHBOUR: Duration = Duration::from_millis(3400);
 const AGAIN: Duration = Duration::from_millis(250);
 /// Answers that take so many times as long as the first one did are none.
 const PATIENCE_PER_ANSWER: u32 = 20;
-/// A full-sized packet that is not answered is sent so many times.
-const SIZED: u16 = 2;
+/// A packet that is not answered is sent so many times in all, and a full-sized one so many.
+const TIMES: u16 = 3;
+const TIMES_SIZED: u16 = 2;
 /// Between two looks.
 const PAUSE: Duration = Duration::from_millis(1);
 /// A wait that a person notices.
@@ -51,7 +52,7 @@ const NOTICED: Duration = Duration::from_millis(400);
 const TRIES: usize = 8;
 
 /// What is known before anything is sent.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Outlook {
     /// The way ends on this machine.
     pub is_near: bool,
@@ -59,6 +60,8 @@ pub struct Outlook {
     pub is_explained: bool,
     /// The answer comes from whom it was sent to: no destination is rewritten.
     pub is_direct: bool,
+    /// The namespaces on the way there and back: what others ask their neighbours is not waited for.
+    pub on_the_way: Vec<NetnsInode>,
 }
 
 /// How an attempt ended.
@@ -177,7 +180,7 @@ pub fn observe(
         }
     };
     if let Some(watcher) = watcher.as_deref_mut() {
-        watcher.begin();
+        watcher.begin(&outlook.on_the_way);
     }
     let mut run = Run { netns, watcher, identities: Identities::new(), question, outlook, tell, flows: Vec::new() };
     run.run(&mut observation);
@@ -322,12 +325,13 @@ impl Run<'_> {
             if died.is_some_and(|died| died.elapsed() > AFTER_A_DROP) || waited > until {
                 return Ending::Silence;
             }
-            if waited > NOTICED && !told {
+            if waited > NOTICED && !told && until > NEAR {
                 told = true;
                 let what = if asking { "until the kernel gives up asking for the next hop" } else { "for an answer" };
                 (self.tell)(&format!("waiting {what}, up to {:.1} s", until.as_secs_f64()));
             }
-            if waited > AGAIN * u32::from(sent) && died.is_none() && !asking && (!is_sized || sent < SIZED) {
+            let times = if is_sized { TIMES_SIZED } else { TIMES };
+            if sent < times && waited > AGAIN * u32::from(sent) && died.is_none() && !asking {
                 sent += 1;
                 // What the first could be sent for, the second may not be: the error comes with the next look.
                 if let Err(error) = sender.send(sent, payload) {

@@ -13,7 +13,7 @@ use super::packet::{Flow, Packet, Role};
 use crate::event::{self, Detail, Record};
 use crate::filter::Filter;
 use crate::journey::{Journey, Outcome, Tracker};
-use crate::netns::Netns;
+use crate::netns::{Netns, NetnsInode};
 use crate::probe::{Depth, Kernel, KernelError, Selection, Session};
 use crate::state::Namespaces;
 use crate::trace::{Narrator, monotonic};
@@ -23,6 +23,9 @@ use crate::trace::{Narrator, monotonic};
 const PORTS: std::ops::Range<u16> = 61_000..65_000;
 /// So many of them are a watcher's own.
 const OWN: u16 = 200;
+// RFC 4861: types of neighbour discovery.
+const SOLICITATION: u8 = 135;
+const ADVERTISEMENT: u8 = 136;
 /// After the last event of interest, so long do stragglers get.
 const SETTLE: Duration = Duration::from_millis(25);
 
@@ -58,6 +61,8 @@ struct Attached {
     fates: Fates,
     /// Addresses that were asked for and did not answer.
     asked_for: Vec<IpAddr>,
+    /// By whom: others are not of interest.
+    on_the_way: Vec<NetnsInode>,
     since: u64,
     lost: u64,
 }
@@ -131,12 +136,13 @@ impl Watcher {
     }
 
     /// From here on packets count.
-    pub(super) fn begin(&mut self) {
+    pub(super) fn begin(&mut self, on_the_way: &[NetnsInode]) {
         let State::Attached(attached) = &mut self.state else { return };
         attached.read();
         drop(attached.tracker.drain());
         attached.journeys.clear();
         attached.asked_for.clear();
+        attached.on_the_way = on_the_way.to_vec();
         attached.fates = Fates::default();
         attached.since = monotonic();
         attached.lost = attached.session.losses().ring;
@@ -176,8 +182,8 @@ impl Attached {
         let narrator = Narrator::new(kernel, namespaces);
         let since = monotonic();
         let (tracker, journeys) = (Tracker::default(), Vec::new());
-        let (fates, asked_for) = (Fates::default(), Vec::new());
-        Ok(Self { session, ring, kernel, narrator, tracker, journeys, fates, asked_for, since, lost: 0 })
+        let (fates, asked_for, on_the_way) = (Fates::default(), Vec::new(), Vec::new());
+        Ok(Self { session, ring, kernel, narrator, tracker, journeys, fates, asked_for, on_the_way, since, lost: 0 })
     }
 
     fn look(&mut self, flows: &mut [Flow]) -> Fates {
@@ -194,8 +200,15 @@ impl Attached {
         let Some((index, role)) = role(journey, flows) else { return };
         let (src, dst) = (journey.headers.tuple.src, journey.headers.tuple.dst);
         match (role, journey.headers.detail) {
-            (Role::Neighbour, Detail::Arp { operation: 1 }) => self.asked_for.extend(dst),
-            (Role::Neighbour, Detail::Arp { .. }) => self.asked_for.retain(|address| Some(*address) != src),
+            (Role::Neighbour, Detail::Arp { operation: 1 } | Detail::Icmp { kind: SOLICITATION, .. }) => {
+                let who = journey.hops.first().and_then(|hop| hop.netns);
+                if self.on_the_way.is_empty() || who.is_some_and(|who| self.on_the_way.contains(&who)) {
+                    self.asked_for.extend(dst);
+                }
+            }
+            (Role::Neighbour, Detail::Arp { .. } | Detail::Icmp { kind: ADVERTISEMENT, .. }) => {
+                self.asked_for.retain(|asked| !src.is_some_and(|src| is_for(*asked, src)));
+            }
             (Role::Neighbour, _) => {}
             (Role::Asked | Role::Answer, _) if index + 1 == flows.len() => {
                 self.fates.died |= self.narrator.judge(journey) == Outcome::Dropped;
@@ -238,6 +251,15 @@ impl Attached {
 /// Which flow a packet belongs to, and how.
 fn role(journey: &Journey, flows: &mut [Flow]) -> Option<(usize, Role)> {
     flows.iter_mut().enumerate().find_map(|(index, flow)| Some((index, flow.role(journey)?)))
+}
+
+/// Whether a question for a link-layer address that was sent there is one for this address: in IPv6 it is sent to a group
+/// that shares the last three bytes (RFC 4291, 2.7.1).
+fn is_for(asked: IpAddr, address: IpAddr) -> bool {
+    match (asked, address) {
+        (IpAddr::V6(asked), IpAddr::V6(address)) => asked.octets().get(13..) == address.octets().get(13..),
+        (asked, address) => asked == address,
+    }
 }
 
 /// The running kernel does not change.

@@ -1,5 +1,7 @@
 //! From what the kernel says of a dropped packet to what is wrong with the machine. One table, as data.
 
+use std::fmt;
+
 use super::super::Finding;
 use super::super::probe::{Observation, Role};
 use super::proof;
@@ -136,9 +138,24 @@ fn nothing(_: &Seen<'_>) -> Option<Finding> {
     None
 }
 
+/// A drop that nothing explains.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Unexplained {
+    /// Of what, where and for which reason of the kernel's.
+    pub(super) line: String,
+    /// What that reason means.
+    explanation: &'static str,
+}
+
+impl fmt::Display for Unexplained {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.line, self.explanation)
+    }
+}
+
 /// Adds what the drops of the packets prove to what was found before, and what they show beyond that. Returns those that
-/// neither explains, a line each.
-pub(super) fn account(observation: &Observation, findings: &mut Vec<Finding>) -> Vec<String> {
+/// neither explains.
+pub(super) fn account(observation: &Observation, findings: &mut Vec<Finding>) -> Vec<Unexplained> {
     let mut unexplained = Vec::new();
     let dropped = observation.packets.iter().filter_map(|packet| Seen::new(packet, observation));
     let mut dropped: Vec<_> = dropped.map(|seen| (row_of(&seen), seen)).collect();
@@ -151,9 +168,9 @@ pub(super) fn account(observation: &Observation, findings: &mut Vec<Finding>) ->
         if proven || row.and_then(|row| (row.show)(&seen)).is_some_and(|finding| add(findings, finding)) {
             continue;
         }
-        let line = format!("{}: {}", seen.line(), seen.drop.explanation);
-        if !is_common && !unexplained.contains(&line) {
-            unexplained.push(line);
+        let drop = Unexplained { line: seen.line(), explanation: seen.drop.explanation };
+        if !is_common && !unexplained.contains(&drop) {
+            unexplained.push(drop);
         }
     }
     unexplained

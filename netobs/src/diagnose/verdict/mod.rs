@@ -21,24 +21,20 @@ pub(super) use known::Known;
 /// Puts the answer together. `netns` is the sender's namespace by its name.
 pub(super) fn verdict(question: &Question, netns: &str, known: Known, observation: &Observation) -> Diagnosis {
     let Known { mut findings, checked: mut steps, unknown, out, back } = known;
-    let mut refuted = Vec::new();
-    if observation.is_answered() {
-        findings.retain(|finding| {
-            let stands = finding.force == Force::Harms;
-            if !stands {
-                refuted.extend((finding.force == Force::Stops).then(|| finding.clone()));
-            }
-            stands
-        });
-    }
     let unexplained = drops::account(observation, &mut findings);
+    let mut refuted = Vec::new();
+    let mut doubtful = Vec::new();
     if observation.is_answered() {
+        refuted.extend(findings.extract_if(.., |finding| finding.force == Force::Stops));
         findings.retain(|finding| finding.force == Force::Harms);
         findings.extend(words::lost_when_large(question, observation, &findings));
     } else {
         tell_by_error(question, netns, observation, &mut findings);
-        // A datagram that was taken got there, whether or not its taker answers.
-        if !findings.iter().any(|finding| finding.force == Force::Stops) && observation.is_taken(question) {
+        let is_stopped = findings.iter().any(|finding| finding.force == Force::Stops);
+        if is_stopped {
+            doubtful.extend(findings.extract_if(.., |finding| finding.force == Force::MayStop));
+        } else if observation.is_taken(question) {
+            // A datagram that was taken got there, whether or not its taker answers.
             findings.retain(|finding| finding.force == Force::Harms);
         }
     }
@@ -50,8 +46,9 @@ pub(super) fn verdict(question: &Question, netns: &str, known: Known, observatio
     let (out, back) = trail::trails(observation, &out, &back);
     let last_good = last::last_good(observation);
     let mut evidence: Vec<String> = observation.attempts.iter().map(words::attempt).collect();
-    evidence.extend(unexplained);
+    evidence.extend(unexplained.iter().map(ToString::to_string));
     evidence.extend(refuted.iter().map(words::refuted));
+    evidence.extend(doubtful.iter().map(words::doubtful));
     if let Some(why) = &observation.unobserved {
         evidence.push(format!("nothing was watched on the way: {why}"));
     } else if observation.lost > 0 {
@@ -89,9 +86,8 @@ pub(super) fn verdict(question: &Question, netns: &str, known: Known, observatio
         diagnosis.sentence = words::healthy(question, observation);
     } else {
         diagnosis.cause = Some(Diagnosis::UNKNOWN);
-        diagnosis.sentence = words::unknown(question, observation, diagnosis.last_good.as_ref());
-        let well = diagnosis.steps.iter().filter(|step| step.ok == Some(true));
-        diagnosis.evidence.extend(well.map(|step| format!("ruled out: {}", step.detail)));
+        diagnosis.sentence = words::unknown(question, observation, &unexplained, diagnosis.last_good.as_ref());
+        diagnosis.evidence.extend(words::ruled_out(&diagnosis.steps));
         diagnosis.evidence.extend(unknown.iter().map(|line| format!("could not be told: {line}")));
     }
     diagnosis

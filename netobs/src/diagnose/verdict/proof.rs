@@ -15,8 +15,10 @@ pub(super) fn prove(findings: &mut [Finding], causes: &[&str], seen: &Seen<'_>) 
     if !finding.evidence.contains(&line) {
         finding.evidence.push(line);
     }
-    if finding.force == Force::MayStop {
-        finding.force = Force::Stops;
+    match seen.force() {
+        Force::Harms if finding.force == Force::MayStop => finding.force = Force::Harms,
+        Force::Stops if !seen.observation.is_answered() => finding.force = Force::Stops,
+        Force::Stops | Force::Harms | Force::MayStop => {}
     }
     true
 }

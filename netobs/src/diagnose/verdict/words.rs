@@ -1,7 +1,8 @@
 //! Sentences about the whole.
 
 use super::super::probe::{Attempt, Ending, Observation, Packet, Role};
-use super::super::{Culprit, Finding, Force, Protocol, Question, Rung, Sighting};
+use super::super::{Culprit, Finding, Force, Protocol, Question, Rung, Sighting, Step};
+use super::drops::Unexplained;
 use super::shown::quoted_to;
 
 /// `an echo request of 84 bytes: no answer within 0.5 s`
@@ -23,6 +24,11 @@ pub(super) fn attempt(attempt: &Attempt) -> String {
 /// A finding that an answer has proven wrong.
 pub(super) fn refuted(finding: &Finding) -> String {
     format!("not so, for the answer came: {}", finding.sentence)
+}
+
+/// A finding that may be one once the others are mended.
+pub(super) fn doubtful(finding: &Finding) -> String {
+    format!("to be looked at again once that is mended: {}", finding.sentence)
 }
 
 /// Nothing is wrong.
@@ -50,13 +56,31 @@ fn taker(packet: &Packet) -> Option<String> {
     Some(format!("{process} (process {pid})"))
 }
 
+/// `ruled out: route, link, mtu`: the rungs on which all is well.
+pub(super) fn ruled_out(steps: &[Step]) -> Option<String> {
+    let mut well: Vec<_> = steps.iter().filter(|step| step.ok == Some(true)).map(|step| step.step).collect();
+    well.retain(|rung| steps.iter().all(|step| step.step != *rung || step.ok == Some(true)));
+    well.sort_unstable();
+    well.dedup();
+    let names: Vec<_> = well.into_iter().map(Rung::name).collect();
+    (!names.is_empty()).then(|| format!("ruled out: {}", names.join(", ")))
+}
+
 /// What cannot be explained.
-pub(super) fn unknown(question: &Question, observation: &Observation, last: Option<&Sighting>) -> String {
+pub(super) fn unknown(
+    question: &Question,
+    observation: &Observation,
+    unexplained: &[Unexplained],
+    last: Option<&Sighting>,
+) -> String {
     let (from, to) = (&question.from.name, quoted_to(question));
     let gone =
         observation.packets.iter().rev().any(|packet| packet.role == Role::Asked && packet.record.outcome == "left");
     let part = |text: &Option<String>| text.clone().unwrap_or_else(|| "?".to_owned());
     let rest = match last {
+        _ if let Some(drop) = unexplained.first() => {
+            format!("{}, and the state of the machine does not say why", drop.line)
+        }
         _ if observation.unobserved.is_some() => {
             "nothing could be watched on the way, and the state of the machine does not say why".to_owned()
         }

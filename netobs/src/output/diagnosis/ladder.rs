@@ -1,6 +1,6 @@
 //! The ladder's rungs, a line each.
 
-use crate::diagnose::{Rung, Step};
+use crate::diagnose::Step;
 use crate::output::text::wrap;
 use crate::output::{Style, printable};
 
@@ -18,29 +18,11 @@ fn step_lines(step: &Step, columns: usize, style: Style) -> Vec<String> {
         Some(false) => style.bad("NO"),
         None => style.faint("? "),
     };
-    let mut head = format!("{mark}  {:NAME$} ", name(step.step));
+    let mut head = format!("{mark}  {:NAME$} ", step.step.name());
     let mut lines = Vec::new();
     for line in wrap(&printable(&step.detail), columns.saturating_sub(NAME + 5)) {
         lines.push(format!("{head}{line}"));
         head = " ".repeat(NAME + 5);
     }
     lines
-}
-
-fn name(rung: Rung) -> &'static str {
-    match rung {
-        Rung::Link => "link",
-        Rung::Address => "address",
-        Rung::Route => "route",
-        Rung::Gateway => "gateway",
-        Rung::Bridge => "bridge",
-        Rung::Forwarding => "forwarding",
-        Rung::Rules => "rules",
-        Rung::Nat => "nat",
-        Rung::Conntrack => "conntrack",
-        Rung::Mtu => "mtu",
-        Rung::Listener => "listener",
-        Rung::WayBack => "way back",
-        Rung::Endpoint => "endpoint",
-    }
 }

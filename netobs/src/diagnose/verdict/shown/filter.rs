@@ -17,6 +17,12 @@ pub(in super::super) fn netfilter(seen: &Seen<'_>) -> Option<Finding> {
         finding.fix = vec![format!("sysctl -w net.netfilter.nf_conntrack_max={}", table.limit.saturating_mul(2))];
         return Some(finding);
     }
+    named(seen).or_else(|| Some(unnamed(seen)))
+}
+
+/// Which rule it was is known.
+fn named(seen: &Seen<'_>) -> Option<Finding> {
+    let (netns, whose) = (seen.netns(), seen.whose());
     let rule = seen.drop.rule.rule.as_ref()?;
     let is_bridged = bridged(seen.packet);
     let hook = seen.drop.hook?;
@@ -40,6 +46,29 @@ pub(in super::super) fn netfilter(seen: &Seen<'_>) -> Option<Finding> {
         hook.trim_start_matches("nf_")
     );
     Some(seen.finding(cause, Rung::Rules, rule.to_string(), sentence))
+}
+
+/// It is not. `nft_do_chain` runs the chains of every family, and those of `bridge` and `netdev` are not read.
+fn unnamed(seen: &Seen<'_>) -> Finding {
+    let (netns, whose, device) = (seen.netns(), seen.whose(), seen.device());
+    let told = &seen.drop.rule;
+    let is_beside = told.rule_candidates.is_empty()
+        && told.rule_undecided.is_empty()
+        && seen.drop.function.as_deref() == Some("nft_do_chain");
+    let sentence = if is_beside {
+        format!(
+            "An nftables chain in {netns} drops {whose} on {device}, and none of those at the IP hooks: it is one of a \
+             table of the family bridge or netdev."
+        )
+    } else {
+        format!("Something at netfilter's hooks in {netns} drops {whose} on {device}; which rule it is cannot be told.")
+    };
+    let mut finding = seen.finding("netfilter-drop", Rung::Rules, format!("netfilter, on {device}"), sentence);
+    finding.evidence.extend(told.rule_candidates.iter().map(|rule| format!("it may be {rule}")));
+    finding.evidence.extend(told.rule_undecided.iter().map(|line| format!("cannot be told: {line}")));
+    let looks = ["nft list ruleset".to_owned()];
+    finding.hints = seen.typed(&looks).into_iter().map(|line| format!("see {line}")).collect();
+    finding
 }
 
 /// Whether the last netfilter hook was passed on a bridge.

@@ -32,6 +32,11 @@ impl<'a> Seen<'a> {
         self.observation.attempts.iter().find(|attempt| attempt.flow == Some(self.packet.flow))
     }
 
+    /// What such a drop means to the asked packet: that a large one is lost does not stop it.
+    pub(super) fn force(&self) -> Force {
+        if self.attempt().is_some_and(|attempt| attempt.is_sized) { Force::Harms } else { Force::Stops }
+    }
+
     /// `the packet`
     pub(super) fn whose(&self) -> &'static str {
         match self.packet.role {
@@ -58,11 +63,11 @@ impl<'a> Seen<'a> {
         commands.iter().map(|command| in_netns(netns, command)).collect()
     }
 
-    /// `seen: the packet dropped in lab-host on br0: NETFILTER_DROP in nf_hook_slow`
+    /// `the packet was dropped in lab-host on br0: NETFILTER_DROP in nf_hook_slow`
     pub(super) fn line(&self) -> String {
         let reason = self.drop.reason.as_deref().unwrap_or("a reason without a name");
         let function = self.drop.function.as_deref().unwrap_or("an unknown function");
-        format!("seen: {} dropped in {} on {}: {reason} in {function}", self.whose(), self.netns(), self.device())
+        format!("{} was dropped in {} on {}: {reason} in {function}", self.whose(), self.netns(), self.device())
     }
 
     /// A finding about the namespace of the drop, with what was seen and read.
@@ -72,7 +77,7 @@ impl<'a> Seen<'a> {
         Finding {
             cause,
             rung,
-            force: Force::Stops,
+            force: self.force(),
             sentence,
             culprit: Culprit { netns: self.drop.netns.clone(), what },
             evidence,
