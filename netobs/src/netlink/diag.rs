@@ -53,6 +53,10 @@ pub struct InetSocket {
     pub inode: Option<u32>,
     /// The user who made it.
     pub uid: u32,
+    /// Bytes that wait to be read; of a listening TCP socket, connections that wait to be accepted.
+    pub waiting: u32,
+    /// Of a listening TCP socket, how many connections may wait; when more do, no other is let in (`sk_acceptq_is_full`).
+    pub backlog: u32,
 }
 
 /// A connection to sock_diag in one namespace.
@@ -184,5 +188,7 @@ fn socket(message: SockDiagMessage) -> Option<InetSocket> {
         remote: (id.destination_port != 0).then_some(SocketAddr::new(id.destination_address, id.destination_port)),
         inode: (header.inode != 0).then_some(header.inode),
         uid: header.uid,
+        waiting: header.recv_queue,
+        backlog: header.send_queue,
     })
 }

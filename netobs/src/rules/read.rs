@@ -18,6 +18,7 @@ pub struct Rules {
     pub(super) tables: Vec<Table>,
     pub(super) places: Places,
     pub(super) problems: Vec<String>,
+    pub(super) others: Vec<String>,
 }
 
 /// Why no rule set could be read at all.
@@ -44,14 +45,25 @@ impl Rules {
     pub fn problems(&self) -> &[String] {
         &self.problems
     }
+
+    /// Tables that are not looked at, since what they hook into is not IP: `bridge filter`, `netdev ingress`.
+    pub fn others(&self) -> &[String] {
+        &self.others
+    }
+
+    /// Whether a table of this name has a chain whose name begins so.
+    pub fn has_chain(&self, table: &str, start: &str) -> bool {
+        let mut tables = self.tables.iter().filter(|other| other.name == table);
+        tables.any(|table| table.chains.keys().any(|chain| chain.starts_with(start)))
+    }
 }
 
 fn here() -> Result<Rules, netlink::Error> {
-    let mut rules = Rules { tables: Vec::new(), places: Places::read()?, problems: Vec::new() };
+    let mut rules = Rules { tables: Vec::new(), places: Places::read()?, problems: Vec::new(), others: Vec::new() };
     let nft_works =
         match tool::run("nft", &["-j", "-n", "list", "ruleset"]).and_then(|text| text.map(nft::parse).transpose()) {
-            Ok(Some(tables)) => {
-                rules.tables = tables;
+            Ok(Some((tables, others))) => {
+                (rules.tables, rules.others) = (tables, others);
                 true
             }
             Ok(None) => {

@@ -1,12 +1,13 @@
 //! What the state alone shows of rules, tables, sizes and listeners. Each fault is made for real, found, and mended by the
 //! very commands that the finding advises; then nothing is found any more.
 
-use std::net::{IpAddr, UdpSocket};
+use std::net::{IpAddr, TcpListener, TcpStream, UdpSocket};
 
 use netobs::diagnose::along;
 use netobs::diagnose::machine::Machine;
 use netobs::diagnose::{Endpoint, Finding, Force, Protocol, Question, way};
 use netobs::netns::{Netns, in_netns};
+use nix::sys::socket::{Backlog, listen};
 
 use crate::common::{Lab, can_make_labs, has, lab, run, skip};
 
@@ -138,6 +139,12 @@ fn the_rules_of_iptables_are_named_in_its_own_words() {
         let raw = format!("{tool} -t raw -A PREROUTING -s 10.40.0.2 -j DROP");
         net.breaks("host", &raw, WORLD, "prerouting-rule-drop");
         net.is_well();
+        // Whoever keeps the rules would put back what is changed by hand.
+        net.type_in("host", &format!("{tool} -N DOCKER-USER; {tool} -P FORWARD DROP"));
+        let finding = net.only(WORLD, "forward-policy-drop", Force::Stops);
+        let told = "iptables -I DOCKER-USER -s 10.40.0.2 -d 198.51.100.10 -j ACCEPT";
+        assert!(finding.hints.iter().any(|hint| hint.contains(told)), "{finding:#?}");
+        net.type_in("host", &format!("{tool} -X DOCKER-USER; {tool} -P FORWARD ACCEPT"));
     }
 }
 
@@ -186,6 +193,16 @@ fn who_listens_and_who_does_not() {
     let own = in_netns(&inside, || UdpSocket::bind("[::]:7000").unwrap()).unwrap();
     assert_eq!(net.look(asked), []);
     drop(own);
+    // One that listens, and never accepts.
+    let deaf = in_netns(&inside, || TcpListener::bind("10.40.0.3:7001").unwrap()).unwrap();
+    listen(&deaf, Backlog::new(1).unwrap()).unwrap();
+    let asked = Asked("c1", "10.40.0.3", Some(7001), Protocol::Tcp);
+    assert_eq!(net.look(asked), []);
+    let connect = || (0..2).map(|_| TcpStream::connect("10.40.0.3:7001").unwrap()).collect::<Vec<_>>();
+    let queue = in_netns(&inside, connect).unwrap();
+    let finding = net.only(asked, "accept-queue-full", Force::Stops);
+    assert!(finding.sentence.contains("2 wait, and no more than 1 should"), "{finding:#?}");
+    drop((queue, deaf));
     net.breaks("c2", "echo 1 > /proc/sys/net/ipv4/icmp_echo_ignore_all", NEIGHBOUR, "echo-ignored");
     // A service that stops.
     lab(&["break", "no-listener", "--name", &net.lab.name]).good();

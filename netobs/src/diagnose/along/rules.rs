@@ -22,6 +22,15 @@ pub(super) fn passed(machine: &mut Machine, way: &Way, along: &mut Along) {
             along.fine(Rung::Rules, format!("no rule drops the packet or its answer in {}", names.join(", ")));
         }
     }
+    let mut seen = Vec::new();
+    for stage in way.out.iter().chain(&way.back) {
+        if seen.contains(&stage.netns) {
+            continue;
+        }
+        seen.push(stage.netns);
+        let Some(rules) = machine.rules(stage.netns).filter(|rules| !rules.others().is_empty()) else { continue };
+        along.unknown.push(format!("rules of {} that are not about IP: {}", stage.name, rules.others().join(", ")));
+    }
     for stage in &way.out {
         for line in rewritten(stage) {
             along.fine(Rung::Nat, line);

@@ -45,6 +45,8 @@ pub struct Behind<'a> {
 struct Waiting {
     local: SocketAddr,
     process: Option<String>,
+    /// Connections that wait to be accepted, and how many may.
+    queue: (u32, u32),
 }
 
 /// Looks for a socket that takes the packet. Pings are answered by the kernel.
@@ -65,8 +67,9 @@ pub fn listener(arrival: &Arrival<'_>, processes: &mut Processes) -> netlink::Re
     // A TCP connection that is being asked about is none yet: only a listening socket takes it.
     let nobody = SocketAddr::new(unspecified(address), 0);
     let asked = if transport == Transport::Tcp { nobody } else { remote };
-    if diag.receiver(transport, local, asked, arrival.device)?.is_some() {
-        return Ok(None);
+    if let Some(socket) = diag.receiver(transport, local, asked, arrival.device)? {
+        let full = transport == Transport::Tcp && socket.waiting > socket.backlog;
+        return Ok(full.then(|| accepts_nobody(arrival, &waits(socket, processes))));
     }
     let mut all = waiting(&mut diag, transport, processes)?;
     // The look-up by tuple can miss what the list has: a socket bound to a device that is not told apart here.
@@ -161,6 +164,34 @@ fn told(
     )
 }
 
+/// The service is there and does not take what waits for it.
+fn accepts_nobody(arrival: &Arrival<'_>, socket: &Waiting) -> Finding {
+    let netns = arrival.netns;
+    let (waiting, backlog) = socket.queue;
+    let who = socket.process.clone().unwrap_or_else(|| "The service".to_owned());
+    let port = socket.local.port();
+    let look = in_netns(netns, &format!("ss -lntp '( sport = :{port} )'"));
+    Finding {
+        cause: "accept-queue-full",
+        rung: Rung::Listener,
+        force: Force::Stops,
+        sentence: format!(
+            "{who} listens on tcp port {port} in {netns}, but does not accept its connections: {waiting} wait, and no \
+             more than {backlog} should, so that the kernel drops each new one."
+        ),
+        culprit: Culprit {
+            netns: Some(netns.to_owned()),
+            what: format!("tcp {}: {waiting} connections wait", socket.local),
+        },
+        evidence: vec![format!("the queue of {} in {netns} holds {waiting} connections, of {backlog}", socket.local)],
+        fix: vec![format!("# in {netns}: see why the service does not answer, or start it again")],
+        hints: vec![
+            format!("Recv-Q and Send-Q of the listening socket: {look}"),
+            "a port that is listened to is not yet a service that works".to_owned(),
+        ],
+    }
+}
+
 impl Arrival<'_> {
     /// It came to the address that was asked for, without any rule, in a namespace that forwards for others.
     fn is_for_the_host(&self) -> bool {
@@ -195,13 +226,16 @@ impl Arrival<'_> {
 
 fn waiting(diag: &mut DiagSocket, transport: Transport, processes: &mut Processes) -> netlink::Result<Vec<Waiting>> {
     let sockets = diag.listeners(transport)?;
-    Ok(sockets
-        .into_iter()
-        .map(|InetSocket { local, inode, .. }| Waiting {
-            local: SocketAddr::new(local.ip().to_canonical(), local.port()),
-            process: inode.and_then(|inode| processes.of(inode)).map(|process| process.name.clone()),
-        })
-        .collect())
+    Ok(sockets.into_iter().map(|socket| waits(socket, processes)).collect())
+}
+
+fn waits(socket: InetSocket, processes: &mut Processes) -> Waiting {
+    let InetSocket { local, inode, waiting, backlog, .. } = socket;
+    Waiting {
+        local: SocketAddr::new(local.ip().to_canonical(), local.port()),
+        process: inode.and_then(|inode| processes.of(inode)).map(|process| process.name.clone()),
+        queue: (waiting, backlog),
+    }
 }
 
 /// Whether a socket bound so gets packets for an address: `::` takes IPv4 too, unless told not to.

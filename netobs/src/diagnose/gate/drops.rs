@@ -3,6 +3,7 @@
 use std::env;
 use std::fs;
 
+use super::keeper;
 use super::pass::{Hop, Place};
 use super::traveller::Traveller;
 use crate::diagnose::typed::{in_netns, word};
@@ -62,6 +63,7 @@ pub(super) fn finding(
             "that {netns} itself answers a ping says nothing here: what is for itself passes the input hook, not forward"
         ));
     }
+    hints.extend(keeper::hint(place.rules, rule, traveller));
     Some(Finding {
         cause: cause(hop, rule),
         rung: Rung::Rules,

@@ -7,6 +7,7 @@
 
 mod drops;
 mod flow;
+mod keeper;
 mod nat;
 mod pass;
 mod port;

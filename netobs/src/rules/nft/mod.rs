@@ -79,16 +79,18 @@ struct SetObject {
     elem: Vec<Value>,
 }
 
-/// Reads what `nft -j -n list ruleset` printed. Families whose chains are not at the hooks of the IP stack are left out.
-pub(super) fn parse(text: String) -> Result<Vec<Table>, String> {
+/// Reads what `nft -j -n list ruleset` printed. Tables of families whose chains are not at the hooks of the IP stack are
+/// only named.
+pub(super) fn parse(text: String) -> Result<(Vec<Table>, Vec<String>), String> {
     let document: Document =
         serde_json::from_str(&text).map_err(|error| format!("nft printed what is not understood: {error}"))?;
-    let mut tables: Vec<Table> = Vec::new();
+    let (mut tables, mut others) = (Vec::new(), Vec::new());
     for object in document.nftables {
-        if let Some(table) = object.table
-            && let Some(family) = Family::from_name(&table.family)
-        {
-            tables.push(Table::new(Backend::Nft, family, &table.name));
+        if let Some(table) = object.table {
+            match Family::from_name(&table.family) {
+                Some(family) => tables.push(Table::new(Backend::Nft, family, &table.name)),
+                None => others.push(format!("{} {}", table.family, table.name)),
+            }
         }
         if let Some(chain) = object.chain
             && let Some(table) = find(&mut tables, &chain.family, &chain.table)
@@ -110,7 +112,7 @@ pub(super) fn parse(text: String) -> Result<Vec<Table>, String> {
             }
         }
     }
-    Ok(tables)
+    Ok((tables, others))
 }
 
 fn find<'a>(tables: &'a mut [Table], family: &str, name: &str) -> Option<&'a mut Table> {
