@@ -5,6 +5,7 @@
 //! `ping_rcv`. Reasons are looked up by the running kernel's name for them, never by number.
 
 mod advice;
+pub mod cause;
 mod reasons;
 #[cfg(test)]
 mod tests;
