@@ -64,7 +64,8 @@ impl Socket {
         in_netns(netns, Self::open)?
     }
 
-    fn open() -> Result<Self> {
+    /// As [`Self::open_in`], in the calling thread's namespace.
+    pub(crate) fn open() -> Result<Self> {
         let open = || -> io::Result<netlink_sys::Socket> {
             let socket = netlink_sys::Socket::new(NETLINK_NETFILTER)?;
             socket.connect(&SocketAddr::new(0, 0))?;

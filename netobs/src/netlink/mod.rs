@@ -21,6 +21,7 @@ mod nsid;
 mod request;
 mod route;
 mod socket;
+mod statistics;
 #[cfg(test)]
 mod tests;
 
@@ -35,3 +36,4 @@ pub use nsid::NetnsId;
 pub use request::Request;
 pub use route::Route;
 pub use socket::Socket;
+pub use statistics::{LinkStatistics, Traffic};

@@ -25,6 +25,21 @@ pub fn in_netns<T: Send>(netns: &Netns, work: impl FnOnce() -> T + Send) -> Resu
     })
 }
 
+/// As [`in_netns`], for many namespaces one after another on one thread, which ends when it is done with the last: a
+/// thread keeps the namespace that it is in alive. One that cannot be entered is left out.
+pub fn in_each_netns<T: Send>(
+    namespaces: impl Iterator<Item = Netns> + Send,
+    mut work: impl FnMut(&Netns) -> T + Send,
+) -> io::Result<Vec<T>> {
+    thread::scope(|scope| {
+        let inside = thread::Builder::new().name("netns-each".to_owned()).spawn_scoped(scope, || {
+            let enter = |netns: Netns| setns(&netns, CloneFlags::CLONE_NEWNET).is_ok().then(|| work(&netns));
+            namespaces.filter_map(enter).collect()
+        })?;
+        Ok(inside.join().unwrap_or_else(|panic| resume_unwind(panic)))
+    })
+}
+
 /// Makes a new namespace that has no name, with `lo` switched off and nothing else in it. It is gone with its handle.
 pub fn fresh_netns() -> io::Result<Netns> {
     let inside = thread::Builder::new().name("netns-new".to_owned()).spawn(|| {
