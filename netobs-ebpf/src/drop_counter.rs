@@ -144,8 +144,14 @@ pub unsafe fn count(dropped: &Dropped, by: Counting) {
     if !matches_filter(&extent, &header) {
         return;
     }
-    // SAFETY: the helper behind it checks the address.
-    key.protocol = unsafe { protocol(&extent, key.ethertype) };
+    if constant(&DROP_SETTINGS.coarse) == 0 {
+        // SAFETY: the helper behind it checks the address.
+        key.protocol = unsafe { protocol(&extent, key.ethertype) };
+    } else {
+        key.device = [0; 2];
+        key.ifindex = 0;
+        key.ethertype = 0;
+    }
     add(&key, by);
 }
 

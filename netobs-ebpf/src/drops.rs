@@ -59,6 +59,10 @@ pub struct DropSettings {
     pub task_stack: u32,
     /// Size of a task's kernel stack in bytes (`THREAD_SIZE`).
     pub stack_bytes: u32,
+    /// 1 if device and protocol are not told apart: fewer rows.
+    pub coarse: u32,
+    /// Keeps the struct free of padding.
+    pub reserved: u32,
 }
 
 impl DropSettings {
@@ -69,5 +73,7 @@ impl DropSettings {
         has_receiver: 0,
         task_stack: MISSING,
         stack_bytes: 0,
+        coarse: 0,
+        reserved: 0,
     };
 }

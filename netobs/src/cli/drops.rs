@@ -11,7 +11,7 @@ use super::wanted::Wanted;
 use crate::drops::{Names, Watch};
 use crate::output::Format;
 use crate::output::drops::DropsPrinter;
-use crate::probe::drops::DropCounter;
+use crate::probe::drops::{DropCounter, DropTable};
 use crate::probe::{Depth, Kernel};
 use crate::refusal::Refusal;
 use crate::state::Namespaces;
@@ -54,7 +54,7 @@ pub fn run(arguments: DropsArguments) -> anyhow::Result<ExitCode> {
     arguments.wanted.links(&selection, &mut namespaces, false)?;
     let kernel = Kernel::read().map_err(|error| Refusal::NotPermitted(error.to_string()))?;
     let names = Names::new(&kernel, namespaces);
-    let counter = DropCounter::attach(&kernel, &filter, &selection, arguments.rows)?;
+    let counter = DropCounter::attach(&kernel, &filter, &selection, DropTable { rows: arguments.rows, coarse: false })?;
     let printer = DropsPrinter::stdout(arguments.format, arguments.explain);
     let watch = Watch::new(counter, names, printer, arguments.interval);
 

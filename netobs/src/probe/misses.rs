@@ -1,4 +1,4 @@
-//! How often the kernel did not run a program because it was running already.
+//! How often the kernel ran a program, and how often it did not because it was running already.
 
 use std::mem::zeroed;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
@@ -22,6 +22,22 @@ pub(super) fn of(program: &Program) -> Option<u64> {
 /// Of one program, by its descriptor.
 pub(super) fn of_fd(program: BorrowedFd<'_>) -> Option<u64> {
     info(program).ok().map(|info| info.recursion_misses)
+}
+
+/// How often a program ran and how long, over all CPUs, while the kernel measured it (`BPF_ENABLE_STATS`, 5.8, or
+/// `kernel.bpf_stats_enabled`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ProgramRuns {
+    /// Times it ran.
+    pub runs: u64,
+    /// Nanoseconds it ran.
+    pub nanoseconds: u64,
+}
+
+/// Of one program; `None` if it is not loaded.
+pub(super) fn runs(program: &Program) -> Option<ProgramRuns> {
+    let info = info(program.fd().ok()?.as_fd()).ok()?;
+    Some(ProgramRuns { runs: info.run_cnt, nanoseconds: info.run_time_ns })
 }
 
 /// `BPF_OBJ_GET_INFO_BY_FD`; a kernel that knows fewer fields leaves the rest zero.

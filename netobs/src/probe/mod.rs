@@ -17,4 +17,5 @@ pub mod tc;
 pub use counters::Losses;
 pub use hooks::{HookRow, Kind, hooks};
 pub use kernel::{Kernel, KernelError};
+pub use misses::ProgramRuns;
 pub use session::{Depth, ProbeError, ProbeStatus, Selection, Session};

@@ -20,8 +20,9 @@ use aya::{Btf, Ebpf, Pod};
 use netobs_ebpf::{Conditions, DropCounts, DropKey, DropSettings, DropState};
 
 use super::object::{self, DROP_TABLE};
-use super::{Kernel, ProbeError, Selection, misses};
+use super::{Kernel, ProbeError, ProgramRuns, Selection, misses};
 use crate::filter::Filter;
+use crate::netns::NetnsCookie;
 use crate::refusal::Refusal;
 
 /// The tracepoint every drop passes.
@@ -54,6 +55,15 @@ pub struct DropLosses {
     pub missed: u64,
 }
 
+/// The kernel's table: how large, and what it tells apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DropTable {
+    /// Rows there is room for.
+    pub rows: u32,
+    /// Only by reason, function and namespace; device and protocol of a row are `None` then.
+    pub coarse: bool,
+}
+
 /// Attached counters. Dropping it detaches them.
 pub struct DropCounter {
     ebpf: Ebpf,
@@ -68,14 +78,14 @@ impl DropCounter {
     /// Rows there is room for, if nobody asks for another number.
     pub const ROWS: u32 = netobs_ebpf::DROP_ROWS;
 
-    /// Begins to count the drops that match, in a table of `rows` rows.
+    /// Begins to count the drops that match, in such a table.
     ///
     /// # Minimum kernel version
     /// 5.17: before it a drop has no reason.
     ///
     /// # Errors
     /// Not permitted, or the kernel refused a program.
-    pub fn attach(kernel: &Kernel, filter: &Filter, selection: &Selection, rows: u32) -> anyhow::Result<Self> {
+    pub fn attach(kernel: &Kernel, filter: &Filter, selection: &Selection, wanted: DropTable) -> anyhow::Result<Self> {
         let btf = Btf::from_sys_fs().map_err(|error| ProbeError::Load(error.to_string()))?;
         let layout = kernel.drops;
         let settings = DropSettings {
@@ -89,8 +99,10 @@ impl DropCounter {
             task_stack: layout.task_stack,
             // Of a size that is not known every address is taken for the task's stack: nothing is recovered then.
             stack_bytes: layout::stack_bytes().unwrap_or(u32::MAX),
+            coarse: u32::from(wanted.coarse),
+            reserved: 0,
         };
-        let mut ebpf = object::load_for_drops(&kernel.layout, &settings, rows, filter, &btf)
+        let mut ebpf = object::load_for_drops(&kernel.layout, &settings, wanted.rows, filter, &btf)
             .map_err(object::ObjectError::into_refusal)?;
         let table = ebpf
             .take_map(DROP_TABLE)
@@ -120,6 +132,26 @@ impl DropCounter {
             Ok(DropCount { row: DropRow::of(&key), packets: cpus.iter().flatten().sum() })
         };
         self.table.iter().map(row).collect()
+    }
+
+    /// Takes the rows of namespaces that are gone out of the table: nothing can be dropped there any more.
+    ///
+    /// # Errors
+    /// The kernel does not let go of one.
+    pub fn forget(&mut self, gone: impl Fn(NetnsCookie) -> bool) -> Result<(), MapError> {
+        let keys: Vec<Key> = self.table.keys().collect::<Result<_, _>>()?;
+        for key in keys.iter().filter(|Key(key)| key.cookie != 0 && gone(NetnsCookie(key.cookie))) {
+            match self.table.remove(key) {
+                Ok(()) | Err(MapError::KeyNotFound) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// The programs, and what the kernel says of each.
+    pub fn programs(&self) -> impl Iterator<Item = (&'static str, Option<ProgramRuns>)> {
+        PROGRAMS.into_iter().map(|name| (name, self.ebpf.program(name).and_then(misses::runs)))
     }
 
     /// What was not counted so far.
