@@ -10,6 +10,7 @@ mod drops;
 mod event;
 mod fdb;
 mod hook;
+mod hops;
 pub mod icmp;
 mod layout;
 mod lookup;
@@ -21,6 +22,7 @@ pub use drops::{DROP_ROWS, DropCounts, DropKey, DropSettings, DropState};
 pub use event::{Conntrack, Event, flags};
 pub use fdb::Fdb;
 pub use hook::Hook;
+pub use hops::{HOP_ROWS, HopCounts, HopKey};
 pub use layout::{Bits, Layout, MISSING};
 pub use lookup::Lookup;
 

@@ -14,6 +14,7 @@ mod early;
 mod filter;
 mod fingerprint;
 mod follow;
+mod hop_counter;
 mod identity;
 mod note;
 mod observe;

@@ -2,6 +2,7 @@
 
 mod drops;
 mod function;
+mod hops;
 mod icmp;
 mod netfilter;
 mod route;

@@ -22,6 +22,16 @@ pub struct DropReason(pub u32);
 pub struct DeviceName(pub [u8; 16]);
 
 impl DeviceName {
+    /// From the two words in which the programs hand it over.
+    pub fn of_words(words: [u64; 2]) -> Self {
+        let [first, second] = words.map(u64::to_ne_bytes);
+        let mut name = [0; 16];
+        for (to, from) in name.iter_mut().zip(first.iter().chain(&second)) {
+            *to = *from;
+        }
+        Self(name)
+    }
+
     /// The name, with bytes that are not UTF-8 replaced. Not made safe for a terminal.
     pub fn to_string_lossy(self) -> String {
         let name = self.0.split(|byte| *byte == 0).next().unwrap_or_default();

@@ -4,6 +4,7 @@ mod counters;
 pub mod drops;
 mod functions;
 mod hooks;
+mod hop_counter;
 mod kernel;
 mod misses;
 mod netfilter;
@@ -16,6 +17,7 @@ pub mod tc;
 
 pub use counters::Losses;
 pub use hooks::{HookRow, Kind, hooks};
+pub use hop_counter::{HopCount, HopCounter, HopProgram};
 pub use kernel::{Kernel, KernelError};
 pub use misses::ProgramRuns;
 pub use session::{Depth, ProbeError, ProbeStatus, Selection, Session};

@@ -52,6 +52,7 @@ pub(super) fn load(
         .override_global("LAYOUT", bytes_of(layout), true)
         .override_global("CONDITIONS", bytes_of(conditions), true)
         .map_max_entries(DROP_TABLE, 1)
+        .map_max_entries(HOP_TABLE, 1)
         .load(&object)?;
     let raw = RawObject::new(&object, &ebpf).map_err(|error| format!("{error:#}"));
     Ok((ebpf, raw))
@@ -59,6 +60,8 @@ pub(super) fn load(
 
 /// The map that only the drop counters use: nobody else shall pay for its memory.
 pub(super) const DROP_TABLE: &str = "DROPS";
+/// As above, the hop counters'.
+pub(super) const HOP_TABLE: &str = "HOPS";
 /// The maps that only a trace uses.
 const EVENTS: &str = "EVENTS";
 /// See above.
@@ -80,9 +83,28 @@ pub(super) fn load_for_drops(
         .override_global("LAYOUT", bytes_of(layout), true)
         .override_global("DROP_SETTINGS", bytes_of(settings), true)
         .map_max_entries(DROP_TABLE, rows)
+        .map_max_entries(HOP_TABLE, 1)
         .map_max_entries(EVENTS, SMALLEST_RING)
         .map_max_entries(PACKETS, 1)
         .load(&object)?)
+}
+
+/// As [`load`], for the hop counters and with a table of this many rows.
+pub(super) fn load_for_hops(
+    layout: &Layout,
+    settings: &DropSettings,
+    rows: u32,
+    btf: &Btf,
+) -> Result<Ebpf, ObjectError> {
+    Ok(EbpfLoader::new()
+        .btf(Some(btf))
+        .override_global("LAYOUT", bytes_of(layout), true)
+        .override_global("DROP_SETTINGS", bytes_of(settings), true)
+        .map_max_entries(DROP_TABLE, 1)
+        .map_max_entries(HOP_TABLE, rows)
+        .map_max_entries(EVENTS, SMALLEST_RING)
+        .map_max_entries(PACKETS, 1)
+        .load(OBJECT)?)
 }
 
 /// A device name as the kernel keeps it: padded with zero bytes.

@@ -13,7 +13,7 @@ const STACKS: std::ops::RangeInclusive<u64> = 16 << 10..=64 << 10;
 #[derive(Clone, Copy, Debug)]
 pub struct DropLayout {
     /// Offset of `net.net_cookie`, or [`MISSING`].
-    pub(super) net_cookie: u32,
+    pub(in crate::probe) net_cookie: u32,
     /// Whether the tracepoint names the receiving socket (6.11 and later).
     pub(super) has_receiver: bool,
     /// Offset of `task_struct.stack`, or [`MISSING`].

@@ -40,18 +40,13 @@ pub struct DropCount {
 
 impl DropRow {
     pub(super) fn of(key: &DropKey) -> Self {
-        let [first, second] = key.device.map(u64::to_ne_bytes);
-        let mut device = [0; 16];
-        for (to, from) in device.iter_mut().zip(first.iter().chain(&second)) {
-            *to = *from;
-        }
         Self {
             location: (key.location != 0).then_some(key.location),
             reason: DropReason(key.reason),
             netns: (key.netns != 0).then_some(NetnsInode(key.netns)),
             cookie: (key.cookie != 0).then_some(NetnsCookie(key.cookie)),
             ifindex: (key.ifindex != 0).then_some(Ifindex(key.ifindex)),
-            device: (key.device != [0; 2]).then_some(DeviceName(device)),
+            device: (key.device != [0; 2]).then(|| DeviceName::of_words(key.device)),
             proto: proto(key.ethertype, key.protocol),
         }
     }
