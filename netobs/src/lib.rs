@@ -16,6 +16,7 @@ pub mod explain;
 pub mod filter;
 pub mod journey;
 pub mod lab;
+pub mod metrics;
 pub mod netlink;
 pub mod netns;
 pub mod output;

@@ -1,0 +1,12 @@
+//! What the agent tells Prometheus.
+//!
+//! `table` lists every metric once: the registry, `netobs agent --list-metrics` and the tests read it. `store` keeps the
+//! series: counters only grow, what has gone ends, and there are never more than a limit. `text` writes them out.
+
+mod store;
+mod table;
+mod text;
+
+pub use store::{Source, Store};
+pub use table::{Kind, Metric, Row};
+pub use text::{CONTENT_TYPE, Exposition};
