@@ -2,8 +2,10 @@
 //!
 //! Data goes one way: `probe` loads and attaches the eBPF programs, `event` decodes what they record,
 //! `journey` joins the events of one packet, `explain` and `state` give it names and meaning, `output` prints it.
-//! `diagnose` walks the way of a packet and says where it ends. `lab` builds the network to try it on. `cli` holds only arguments and the wiring.
+//! `diagnose` walks the way of a packet and says where it ends.
+//! `agent` counts for as long as it runs and serves `metrics`. `lab` builds the network to try it on. `cli` holds only arguments and the wiring.
 
+pub mod agent;
 pub mod btf;
 pub mod cli;
 pub mod conntrack;

@@ -1,5 +1,6 @@
 //! Arguments, exit statuses, and nothing else: each subcommand's file wires the library together.
 
+mod agent;
 mod check;
 mod conntrack;
 mod diagnose;
@@ -29,6 +30,7 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     Trace(trace::TraceArguments),
+    Agent(agent::AgentArguments),
     Check(check::CheckArguments),
     Conntrack(conntrack::ConntrackArguments),
     Diagnose(diagnose::DiagnoseArguments),
@@ -54,6 +56,7 @@ pub fn run() -> ExitCode {
     };
     let result: anyhow::Result<ExitCode> = match arguments.command {
         Command::Trace(arguments) => trace::run(arguments),
+        Command::Agent(arguments) => agent::run(arguments),
         Command::Check(arguments) => check::run(arguments),
         Command::Conntrack(arguments) => conntrack::run(arguments),
         Command::Diagnose(arguments) => diagnose::run(arguments),

@@ -5,6 +5,8 @@
 
 #![expect(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a helper that fails is a test that fails")]
 
+#[path = "../common/bed.rs"]
+mod bed;
 #[path = "../common/mod.rs"]
 mod common;
 #[path = "../common/counting.rs"]
@@ -14,7 +16,6 @@ mod records;
 #[path = "../common/tracer.rs"]
 mod tracer;
 
-mod bed;
 mod ending;
 mod exact;
 mod filter;

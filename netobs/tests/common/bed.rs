@@ -1,4 +1,5 @@
 //! Two namespaces joined by a veth pair, and senders inside them.
+#![allow(dead_code, reason = "each test binary uses its own part")]
 
 use std::net::UdpSocket;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -21,7 +22,11 @@ impl Bed {
         static NEXT: AtomicUsize = AtomicUsize::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let name = |side| format!("dr{}-{number}-{side}", std::process::id());
-        let bed = Self { left: name("l"), right: name("r") };
+        Self { left: name("l"), right: name("r") }.build()
+    }
+
+    fn build(self) -> Self {
+        let bed = self;
         for name in [&bed.left, &bed.right] {
             run("ip", &["netns", "add", name]).good();
             // Nothing but what the test sends.
@@ -42,6 +47,13 @@ impl Bed {
             ip(name, &format!("neigh add 10.77.0.{other} lladdr 02:00:00:00:00:0{other} dev eth0 nud permanent"));
         }
         bed
+    }
+
+    /// Removed and made anew, under the same names.
+    pub fn again(self) -> Self {
+        let fresh = Self { left: self.left.clone(), right: self.right.clone() };
+        drop(self);
+        fresh.build()
     }
 
     /// Drops in nftables: `hook` of this namespace loses every datagram to `PORT` and counts it.

@@ -1,0 +1,242 @@
+//! The machine's network namespaces, and the names that their series carry.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::container::{Engines, Owner, Place, place_of};
+use crate::netlink::Socket;
+use crate::netns::{self, Netns, NetnsCookie, NetnsInode, in_each_netns, pin_path, pinned};
+
+/// What a namespace is called that has no name and belongs to nobody who has one. Several share the name, and their
+/// counters add up.
+pub const UNNAMED: &str = "unnamed";
+/// The namespace of a packet that none can be found for.
+pub const UNKNOWN: &str = "unknown";
+/// How long the name of one that has gone is remembered: its drops are read, and its series end, in less.
+const MEMORY: Duration = Duration::from_secs(120);
+/// Processes of one namespace whose cgroup is looked at.
+const WITNESSES: usize = 4;
+
+/// A namespace there is.
+#[derive(Clone, Debug)]
+pub struct Namespace {
+    /// Its name: see [`Census`].
+    pub name: Arc<str>,
+    /// Its inode.
+    pub inode: NetnsInode,
+    /// Its number that is never given out again.
+    pub cookie: NetnsCookie,
+    /// Whose it is.
+    pub owner: Owner,
+    /// Where it can be entered.
+    path: PathBuf,
+    /// The container's id, if it is one's.
+    container: Option<String>,
+}
+
+impl Namespace {
+    /// Opens it. `None` if it is gone, or its path leads to another by now.
+    pub fn open(&self) -> Option<Netns> {
+        Netns::at(&self.path).ok().filter(|netns| netns.inode() == self.inode)
+    }
+}
+
+/// Every namespace that a name or a process keeps.
+///
+/// It is called `host`, or as the pod or container it belongs to, or by its name under `/run/netns`, or as the unit of
+/// systemd its first process is of, or [`UNNAMED`]: never by a number that another start of the same thing would change.
+#[derive(Debug, Default)]
+pub struct Census {
+    alive: HashMap<NetnsCookie, Namespace>,
+    gone: HashMap<NetnsCookie, (Arc<str>, Instant)>,
+    engines: Engines,
+}
+
+/// What leads to a namespace.
+#[derive(Debug, Default)]
+struct Found {
+    is_host: bool,
+    pin: Option<String>,
+    processes: Vec<i32>,
+}
+
+impl Census {
+    /// Looks again. `touched` are names under `/run/netns` that were made or removed since the last look: what is behind
+    /// them may be another namespace even if its inode is the same.
+    pub fn look(&mut self, touched: &HashSet<String>) {
+        let found = find();
+        let by_inode: HashMap<NetnsInode, NetnsCookie> =
+            self.alive.values().map(|known| (known.inode, known.cookie)).collect();
+        let mut alive = HashMap::new();
+        let mut fresh = Vec::new();
+        for (inode, found) in found {
+            let known = by_inode.get(&inode).and_then(|cookie| self.alive.get(cookie));
+            let path = found.path();
+            match known.filter(|known| known.path == path && !found.is_touched(touched)) {
+                Some(known) if !known.container.as_ref().is_some_and(|id| self.engines.is_pending(id)) => {
+                    alive.insert(known.cookie, known.clone());
+                }
+                _ => fresh.push((inode, path, found)),
+            }
+        }
+        let cookies = cookies(fresh.iter().map(|(inode, path, _)| (*inode, path.as_path())));
+        for (inode, path, found) in fresh {
+            let Some(cookie) = cookies.get(&inode).copied() else { continue };
+            let (name, owner, container) = self.identify(&found);
+            alive.insert(cookie, Namespace { name, inode, cookie, owner, path, container });
+        }
+        let now = Instant::now();
+        for (cookie, known) in std::mem::replace(&mut self.alive, alive) {
+            if !self.alive.contains_key(&cookie) {
+                self.gone.insert(cookie, (known.name, now));
+            }
+        }
+        let Self { alive, gone, engines } = self;
+        gone.retain(|cookie, (_, since)| !alive.contains_key(cookie) && now.duration_since(*since) < MEMORY);
+        let containers: HashSet<_> = alive.values().filter_map(|known| known.container.as_deref()).collect();
+        engines.keep(|id| containers.contains(id));
+    }
+
+    /// Takes in namespaces that just got these names under `/run/netns`, without looking at anything else. Names that lead
+    /// nowhere yet stay in the set: `ip netns add` makes the file first, and mounts the namespace over it then.
+    pub fn take_pins(&mut self, names: &mut HashSet<String>) {
+        let mut found = HashMap::new();
+        names.retain(|name| match Netns::at(pin_path(name)) {
+            Ok(netns) => {
+                found.insert(netns.inode(), name.clone());
+                false
+            }
+            Err(netns::Error::NotANetns(_)) => true,
+            Err(_) => false,
+        });
+        let paths: Vec<_> = found.iter().map(|(inode, name)| (*inode, pin_path(name))).collect();
+        let cookies = cookies(paths.iter().map(|(inode, path)| (*inode, path.as_path())));
+        for (inode, path) in paths {
+            let (Some(cookie), Some(name)) = (cookies.get(&inode).copied(), found.remove(&inode)) else { continue };
+            // A process in it, or another name, may have brought it here under its right name already.
+            self.alive.entry(cookie).or_insert_with(|| Namespace {
+                name: name.into(),
+                inode,
+                cookie,
+                owner: Owner::default(),
+                path,
+                container: None,
+            });
+        }
+    }
+
+    /// Those there were at the last look.
+    pub fn alive(&self) -> Vec<Namespace> {
+        self.alive.values().cloned().collect()
+    }
+
+    /// What a namespace is called, or was before it went.
+    pub fn name(&self, cookie: NetnsCookie) -> Option<&Arc<str>> {
+        let alive = self.alive.get(&cookie).map(|known| &known.name);
+        alive.or_else(|| self.gone.get(&cookie).map(|(name, _)| name))
+    }
+
+    /// Whether it was there at the last look.
+    pub fn is_alive(&self, cookie: NetnsCookie) -> bool {
+        self.alive.contains_key(&cookie)
+    }
+
+    fn identify(&mut self, found: &Found) -> (Arc<str>, Owner, Option<String>) {
+        if found.is_host {
+            return ("host".into(), Owner::default(), None);
+        }
+        let mut unit = None;
+        for pid in found.processes.iter().take(WITNESSES) {
+            match place_of(*pid) {
+                Some(Place::Container(runtime, id)) => {
+                    let owner = self.engines.owner(runtime, &id);
+                    let name = owner.name().unwrap_or_else(|| UNNAMED.to_owned());
+                    return (name.into(), owner, Some(id));
+                }
+                Some(Place::Unit(name)) => unit = unit.or(Some(name)),
+                None => {}
+            }
+        }
+        let name = found.pin.clone().or(unit).map_or_else(|| UNNAMED.into(), Into::into);
+        (name, Owner::default(), None)
+    }
+}
+
+impl Found {
+    /// The way that will last longest.
+    fn path(&self) -> PathBuf {
+        match (&self.pin, self.processes.first()) {
+            (Some(pin), _) if !self.is_host => pin_path(pin),
+            (_, Some(pid)) => PathBuf::from(format!("/proc/{pid}/ns/net")),
+            (Some(pin), None) => pin_path(pin),
+            (None, None) => PathBuf::from("/proc/self/ns/net"),
+        }
+    }
+
+    fn is_touched(&self, touched: &HashSet<String>) -> bool {
+        self.pin.as_ref().is_some_and(|pin| touched.contains(pin))
+    }
+}
+
+/// Every namespace, by what leads to it.
+fn find() -> BTreeMap<NetnsInode, Found> {
+    let mut all: BTreeMap<NetnsInode, Found> = BTreeMap::new();
+    let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let mut processes: Vec<i32> = processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
+    processes.sort_unstable();
+    for pid in processes {
+        if let Some(inode) = inode_of(Path::new(&format!("/proc/{pid}/ns/net"))) {
+            let found = all.entry(inode).or_default();
+            if found.processes.len() < WITNESSES {
+                found.processes.push(pid);
+            }
+        }
+    }
+    // Of several names of one namespace the first is taken: they are sorted.
+    for pin in pinned().unwrap_or_default() {
+        all.entry(pin.inode).or_default().pin.get_or_insert(pin.name);
+    }
+    if let Ok(host) = Netns::host() {
+        all.entry(host.inode()).or_default().is_host = true;
+    }
+    all
+}
+
+fn inode_of(path: &Path) -> Option<NetnsInode> {
+    fs::metadata(path).ok().and_then(|file| u32::try_from(file.ino()).ok()).map(NetnsInode)
+}
+
+/// Asks each namespace for its cookie, on one thread that enters them all.
+fn cookies<'a>(paths: impl Iterator<Item = (NetnsInode, &'a Path)> + Send) -> HashMap<NetnsInode, NetnsCookie> {
+    let open = paths.filter_map(|(inode, path)| Netns::at(path).ok().filter(|netns| netns.inode() == inode));
+    let ask = |netns: &Netns| {
+        let cookie = Socket::open().ok().and_then(|socket| NetnsCookie::of_socket(&socket).ok());
+        cookie.map(|cookie| (netns.inode(), cookie))
+    };
+    in_each_netns(open, ask).unwrap_or_default().into_iter().flatten().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_host_is_called_host_and_found_once() {
+        let mut census = Census::default();
+        census.look(&HashSet::new());
+        let alive = census.alive();
+        // Entering any namespace, even one's own, takes CAP_SYS_ADMIN.
+        if alive.is_empty() {
+            return;
+        }
+        let hosts: Vec<_> = alive.iter().filter(|known| &*known.name == "host").collect();
+        assert_eq!(hosts.len(), 1, "{alive:?}");
+        assert_eq!(hosts[0].open().unwrap().inode(), hosts[0].inode);
+        assert!(census.is_alive(hosts[0].cookie));
+        assert_eq!(census.name(NetnsCookie(u64::MAX)), None);
+    }
+}

@@ -1,0 +1,75 @@
+//! Packets by device and hook.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use netobs_ebpf::Hook;
+
+use super::census::{Census, UNKNOWN};
+use crate::metrics::{Metric, Source, Store};
+use crate::netlink::Ifindex;
+use crate::netns::NetnsCookie;
+use crate::probe::{HopCount, HopCounter};
+
+/// The links of each namespace that was read.
+pub type Devices = HashMap<NetnsCookie, HashMap<Ifindex, Arc<str>>>;
+
+/// Rows of the kernel's table, in words.
+#[derive(Debug, Default)]
+pub struct Hops {
+    /// Rows of devices that have gone, as they were read last.
+    ended: HashMap<(NetnsCookie, Ifindex), u64>,
+}
+
+impl Hops {
+    /// Takes in a reading, and takes out of the table what has gone and was told.
+    pub fn take(
+        &mut self,
+        store: &mut Store,
+        counter: &mut HopCounter,
+        counts: &[HopCount],
+        devices: &Devices,
+        census: &Census,
+    ) {
+        let (unknown, stage): (Arc<str>, Arc<str>) = (UNKNOWN.into(), "hops".into());
+        // There before the first packet, and still when rows go.
+        store.counter(Metric::Events, &[&stage], Source(0, 0), 0);
+        let mut ended: HashMap<(NetnsCookie, Ifindex), u64> = HashMap::new();
+        for count in counts {
+            let netns = census.name(count.cookie).unwrap_or(&unknown);
+            // One source for each row of a series.
+            let source = Source(count.cookie.0, u64::from(count.ifindex.0));
+            let row = Source(count.cookie.0, u64::from(count.ifindex.0) << 8 | count.hook.hook as u64);
+            store.counter(Metric::Events, &[&stage], row, count.packets);
+            if count.hook.hook == Hook::IcmpSend {
+                store.counter(Metric::FragNeededSent, &[netns], source, count.packets);
+            } else {
+                let known = devices.get(&count.cookie).and_then(|links| links.get(&count.ifindex)).cloned();
+                let device = known.unwrap_or_else(|| count.device.to_string_lossy().into());
+                let labels = [netns, &device, &Arc::from(count.hook.name)];
+                store.counter(Metric::HopPackets, &labels, source, count.packets);
+                store.counter(Metric::HopBytes, &labels, source, count.bytes);
+            }
+            if is_gone(count, devices, census) {
+                *ended.entry((count.cookie, count.ifindex)).or_default() += count.packets;
+            }
+        }
+        let before = std::mem::replace(&mut self.ended, ended);
+        let is_over = |key| self.ended.get(&key).is_some_and(|packets| before.get(&key) == Some(packets));
+        if before.keys().any(|key| is_over(*key)) {
+            // What stays is only read again.
+            let _ = counter.forget(|cookie, ifindex| is_over((cookie, ifindex)));
+        }
+        for (stage, lost) in [("hops-overflow", counter.overflow()), ("hops-missed", counter.missed())] {
+            store.counter(Metric::EventsLost, &[&stage.into()], Source(0, 0), lost);
+        }
+    }
+}
+
+/// Whether nothing more can be counted there.
+fn is_gone(count: &HopCount, devices: &Devices, census: &Census) -> bool {
+    match devices.get(&count.cookie) {
+        Some(links) => count.ifindex.0 != 0 && !links.contains_key(&count.ifindex),
+        None => !census.is_alive(count.cookie),
+    }
+}
