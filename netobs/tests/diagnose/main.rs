@@ -3,6 +3,7 @@
 
 mod gate;
 mod probe;
+mod way;
 
 #[path = "../common/mod.rs"]
 mod common;

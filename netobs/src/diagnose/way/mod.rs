@@ -4,6 +4,7 @@
 //! `segment` finds who has the next hop's address, by veth pairs and bridges, and by which devices the frame gets
 //! there. What is broken becomes a finding, is mended in thought, and the walk goes on as if it were whole.
 
+mod bridged;
 mod faults;
 mod mended;
 mod owner;
@@ -11,6 +12,7 @@ mod reach;
 mod route;
 mod segment;
 mod stage;
+mod tunnel;
 mod walker;
 
 pub use stage::{Device, End, Passage, Stage, Way};

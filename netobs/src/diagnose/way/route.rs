@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use super::mended::ThoughtRoute;
 use super::segment::is_link_local;
 use super::walker::Walker;
-use crate::netlink::{Found, Ifindex, Refusal, RouteAnswer, RouteQuery};
+use crate::netlink::{Found, Ifindex, Refusal, Route, RouteAnswer, RouteQuery};
 use crate::netns::NetnsInode;
 
 /// A route, as far as the walk goes by it.
@@ -46,6 +46,13 @@ impl Walker<'_> {
                 return None;
             }
             answer = None;
+        }
+        if let Some(RouteAnswer::Found(_)) = answer
+            && self.thought(netns, to, answer.as_ref()).is_none()
+            && let Some(RouteAnswer::Found(entry)) = self.machine.matching(netns, to, None)
+            && entry.table == Route::MAIN
+        {
+            self.net_is_cut_off(netns, to, entry.prefix_length);
         }
         if let Some(thought) = self.thought(netns, to, answer.as_ref()) {
             let ThoughtRoute { gateway, device, .. } = thought;

@@ -9,6 +9,7 @@ use std::collections::{BinaryHeap, HashSet};
 use std::net::IpAddr;
 
 use super::mended::Mended;
+use super::tunnel::tunnel_end;
 use crate::diagnose::machine::{Machine, View};
 use crate::netlink::{Ifindex, Link};
 use crate::netns::NetnsInode;
@@ -149,11 +150,12 @@ impl<'m> Segment<'m> {
                 None => self.blind = self.blind.or(Some((netns, link.ifindex))),
             },
             Some("bridge") => {
-                let mut ports: Vec<_> =
-                    view.links.iter().filter(|port| self.mended.master(netns, port) == Some(link.ifindex)).collect();
-                ports.retain(|port| port.forwarding != Some(false) || !port.up || !link.up);
-                for port in ports {
-                    self.cross(to(port.ifindex, netns, Side::Out, Some(link.ifindex)), vlan, from, cost);
+                for port in view.links.iter().filter(|port| self.mended.master(netns, port) == Some(link.ifindex)) {
+                    let out = to(port.ifindex, netns, Side::Out, Some(link.ifindex));
+                    match self.blocked(netns, port, link) {
+                        Some(mend) => self.cross_mended(out, vlan, from, cost, mend),
+                        None => self.cross(out, vlan, from, cost),
+                    }
                 }
                 for cable in loose_cables(view, self.mended, netns) {
                     let mend = Mend::Enslave(netns, cable, link.ifindex);
@@ -163,6 +165,11 @@ impl<'m> Segment<'m> {
             Some("vlan") => match self.machine.other_end(netns, link.ifindex) {
                 Some((below, lower)) => self.cross(to(lower, below, Side::Out, None), link.vlan, from, cost),
                 None => self.blind = self.blind.or(Some((netns, link.ifindex))),
+            },
+            Some("vxlan") => match tunnel_end(self.machine, self.mended, netns, link) {
+                Some((other, end)) => self.cross(to(end, other, Side::In, None), vlan, from, cost),
+                None if self.outside.is_none() => self.outside = Some(self.station(from)),
+                None => {}
             },
             // Hardware, or what a program or a tunnel is behind.
             _ if !link.loopback && self.outside.is_none() => self.outside = Some(self.station(from)),
@@ -224,21 +231,20 @@ impl<'m> Segment<'m> {
             }
         };
         let open = |own: &Self, port: &Link| own.mended.is_open(netns, port.ifindex);
-        let blocked = |own: &Self, port: &Link| {
-            let shut = port.forwarding == Some(false) && port.up && port.lower_up && bridge.up && !open(own, port);
-            shut.then_some(Mend::Blocked(netns, port.ifindex))
-        };
         // A bridge that is switched off passes nothing on, not even from port to port.
         let off = (!self.mended.is_up(netns, bridge)).then_some(Mend::Up(netns, bridge.ifindex));
-        let here = off.or_else(|| blocked(self, port));
+        let here = off.or_else(|| self.blocked(netns, port, bridge));
         on(self, to(bridge.ifindex, Side::In, Some(bridge.ifindex)), here.filter(|_| off.is_none()));
         for other in &view.links {
             let is_port = self.mended.master(netns, other) == Some(bridge.ifindex);
             if is_port && other.ifindex != port.ifindex {
                 let isolated = port.isolated == Some(true) && other.isolated == Some(true);
-                let isolated =
-                    (isolated && !open(self, other)).then_some(Mend::Isolated(netns, port.ifindex, other.ifindex));
-                let further = here.or_else(|| blocked(self, other)).or(isolated);
+                let isolated = (isolated && !open(self, other) && !open(self, port)).then_some(Mend::Isolated(
+                    netns,
+                    port.ifindex,
+                    other.ifindex,
+                ));
+                let further = here.or_else(|| self.blocked(netns, other, bridge)).or(isolated);
                 on(self, to(other.ifindex, Side::Out, Some(bridge.ifindex)), further);
             }
         }
@@ -249,6 +255,12 @@ impl<'m> Segment<'m> {
                 self.cross_mended(to(cable, Side::Out, Some(bridge.ifindex)), vlan, from, cost, mend);
             }
         }
+    }
+
+    /// A port that its bridge keeps shut though all of it is up. One without carrier is shut, too, but for that reason.
+    fn blocked(&self, netns: NetnsInode, port: &Link, bridge: &Link) -> Option<Mend> {
+        let shut = port.forwarding == Some(false) && port.up && port.lower_up && bridge.up;
+        (shut && !self.mended.is_open(netns, port.ifindex)).then_some(Mend::Blocked(netns, port.ifindex))
     }
 
     fn cross(&mut self, to: Crossing, vlan: Option<u16>, from: usize, cost: u32) {

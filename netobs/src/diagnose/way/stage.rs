@@ -1,5 +1,7 @@
 //! What a way is made of.
 
+use std::net::IpAddr;
+
 use serde::Serialize;
 
 use crate::diagnose::{Finding, Step};
@@ -57,10 +59,26 @@ pub struct Stage {
     /// The same as it leaves.
     pub tuple_out: Tuple,
     /// To whom it is sent on the link that it leaves by.
-    pub next_hop: Option<std::net::IpAddr>,
+    pub next_hop: Option<IpAddr>,
+    /// The way of the packets that carry it on, where it leaves by a tunnel.
+    pub tunnel: Vec<Stage>,
 }
 
 impl Stage {
+    /// The same of an answer that passes the other way.
+    pub(super) fn turned(&self) -> Self {
+        let turned = |below: &[Device]| below.iter().rev().cloned().collect();
+        Self {
+            input: self.output.clone(),
+            below_input: turned(&self.below_output),
+            output: self.input.clone(),
+            below_output: turned(&self.below_input),
+            tuple_in: self.tuple_out.turned(),
+            tuple_out: self.tuple_in.turned(),
+            ..self.clone()
+        }
+    }
+
     /// All devices that the packet passes here, in order.
     pub fn devices(&self) -> impl Iterator<Item = &Device> {
         let inwards = self.below_input.iter().chain(&self.input);

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use super::mended::Mended;
 use super::reach::Reached;
 use super::route::Routed;
-use super::segment::{Crossing, Mend, Side};
+use super::segment::{Mend, Side};
 use super::stage::{Device, End, Passage, Stage, Way};
 use crate::diagnose::gate::{Flows, Hop, Place, Traveller, pass};
 use crate::diagnose::machine::{Machine, View};
@@ -49,7 +49,9 @@ pub(super) struct Walker<'m> {
     pub(super) out: Vec<Stage>,
     /// Rules that rewrote the packet.
     pub(super) rewrites: Vec<(NetnsInode, Rule)>,
-    flows: Flows,
+    pub(super) flows: Flows,
+    /// Tunnels that the packet is in.
+    pub(super) depth: usize,
 }
 
 impl<'m> Walker<'m> {
@@ -66,6 +68,7 @@ impl<'m> Walker<'m> {
             out: Vec::new(),
             rewrites: Vec::new(),
             flows: Flows::default(),
+            depth: 0,
         }
     }
 
@@ -86,7 +89,11 @@ impl<'m> Walker<'m> {
         let end = self.carry(start, None, &mut traveller);
         self.out = std::mem::take(&mut self.stages);
         self.direction = Direction::Back;
-        let turn = match (&end, self.out.last()) {
+        // What only crosses bridges on its way out crosses them on its way back.
+        let last = self.out.iter().rposition(|stage| stage.passage != Passage::Bridged);
+        let bridged = self.out.iter().skip(last.map_or(0, |last| last + 1)).rev();
+        let bridged: Vec<Stage> = bridged.filter(|_| end == End::Leaves).map(Stage::turned).collect();
+        let turn = match (&end, last.and_then(|last| self.out.get(last))) {
             (End::Arrives(netns), _) => Some((*netns, None)),
             (End::Leaves, Some(last)) => last.output.as_ref().map(|device| {
                 let below = last.below_output.iter().rev().map(|device| device.ifindex).collect();
@@ -97,6 +104,7 @@ impl<'m> Walker<'m> {
         let mut back_end = End::Lost;
         if let Some((netns, arrival)) = turn {
             let mut answer = traveller.answer();
+            self.stages = bridged;
             back_end = self.carry(netns, arrival, &mut answer);
             if back_end == End::Arrives(start) {
                 self.is_what_was_asked(start, answer.tuple(), tuple);
@@ -107,7 +115,7 @@ impl<'m> Walker<'m> {
     }
 
     /// Takes the packet from a namespace to where it ends.
-    fn carry(&mut self, start: NetnsInode, arrival: Option<Arrival>, traveller: &mut Traveller) -> End {
+    pub(super) fn carry(&mut self, start: NetnsInode, arrival: Option<Arrival>, traveller: &mut Traveller) -> End {
         let (mut netns, mut arrival) = (start, arrival);
         for _ in 0..LIMIT {
             match self.pass_namespace(netns, arrival.take(), traveller) {
@@ -145,6 +153,7 @@ impl<'m> Walker<'m> {
             tuple_in,
             tuple_out: traveller.tuple(),
             next_hop: None,
+            tunnel: Vec::new(),
         };
         let Some(dst) = traveller.tuple().dst else {
             self.unknown.push(format!("where {} sends the packet on to, its NAT rules alone do not tell", stage.name));
@@ -184,6 +193,10 @@ impl<'m> Walker<'m> {
             }
         };
         if let Some(arrival) = &arrival {
+            let rewritten = tuple_in.dst != Some(dst) && gateway.is_none() && arrival.device == output;
+            if rewritten && !arrival.below.is_empty() && self.shows_bridged(netns, output, Some(dst)) {
+                return self.turns_round(stage, arrival, dst, traveller);
+            }
             self.forwards(netns, arrival.device, dst);
         }
         let next_hop = gateway.unwrap_or(dst);
@@ -192,11 +205,7 @@ impl<'m> Walker<'m> {
             self.meet(netns, InetHook::Forward, input.as_deref(), Some(&out), Some(next_hop), None, traveller);
         }
         self.meet(netns, InetHook::Postrouting, None, Some(&out), Some(next_hop), None, traveller);
-        if self.direction == Direction::Out
-            && let Some(flow) = traveller.flow()
-        {
-            self.flows.insert(netns, flow);
-        }
+        self.keeps_flow(netns, traveller);
         stage.passage = if input.is_some() { Passage::Forwarded } else { Passage::Sent };
         stage.output = device(&view, output);
         stage.tuple_out = traveller.tuple();
@@ -212,9 +221,13 @@ impl<'m> Walker<'m> {
                 Next::On(station.netns, arrival)
             }
             Reached::Outside(station) => {
-                let below = station.path.iter().skip(1).take_while(|crossing| crossing.netns == netns);
-                stage.below_output = below.filter_map(|crossing| device(&view, crossing.link)).collect();
+                let first = station.path.iter().take_while(|crossing| crossing.side == Side::Out).skip(1);
+                stage.below_output = first.filter_map(|crossing| device(&view, crossing.link)).collect();
                 self.stages.push(stage);
+                let visits = station.path.chunk_by(|a, b| !(a.side == Side::Out && b.side == Side::In));
+                for visit in visits.skip(1) {
+                    self.cross_bridge(visit, traveller);
+                }
                 self.leaves(netns, output, traveller.tuple());
                 Next::Ends(End::Leaves)
             }
@@ -222,6 +235,15 @@ impl<'m> Walker<'m> {
                 self.stages.push(stage);
                 Next::Ends(End::Lost)
             }
+        }
+    }
+
+    /// Remembers the flow as the namespace's conntrack would, for the answer.
+    pub(super) fn keeps_flow(&mut self, netns: NetnsInode, traveller: &Traveller) {
+        if self.direction == Direction::Out
+            && let Some(flow) = traveller.flow()
+        {
+            self.flows.insert(netns, flow);
         }
     }
 
@@ -253,84 +275,12 @@ impl<'m> Walker<'m> {
         stage.passage = Passage::Received;
         stage.tuple_out = traveller.tuple();
         self.stages.push(stage);
-        if self.direction == Direction::Out
-            && let Some(flow) = traveller.flow()
-        {
-            self.flows.insert(netns, flow);
-        }
+        self.keeps_flow(netns, traveller);
         End::Arrives(netns)
     }
 
-    /// The namespaces between two stations, in which the packet only crosses a bridge. Returns how it comes to the last.
-    fn cross_bridges(&mut self, path: &[Crossing], traveller: &mut Traveller) -> Arrival {
-        let mut visits: Vec<&[Crossing]> =
-            path.chunk_by(|a, b| !(a.side == Side::Out && b.side == Side::In)).skip(1).collect();
-        let last = visits.pop().unwrap_or_default();
-        for visit in visits {
-            self.cross_bridge(visit, traveller);
-        }
-        let mut below: Vec<_> = last.iter().map(|crossing| crossing.link).collect();
-        let device = below.pop().unwrap_or_default();
-        Arrival { device, below }
-    }
-
-    fn cross_bridge(&mut self, visit: &[Crossing], traveller: &mut Traveller) {
-        let Some(netns) = visit.first().map(|crossing| crossing.netns) else { return };
-        let Some(view) = self.machine.view(netns) else { return };
-        let (inwards, outwards): (Vec<&Crossing>, Vec<&Crossing>) =
-            visit.iter().partition(|crossing| crossing.side == Side::In);
-        let bridge = outwards.first().and_then(|crossing| crossing.bridge);
-        let mut below_input: Vec<_> = inwards.iter().filter_map(|crossing| device(&view, crossing.link)).collect();
-        let mut below_output: Vec<_> = outwards.iter().filter_map(|crossing| device(&view, crossing.link)).collect();
-        let input = below_input.pop();
-        let output = if below_output.is_empty() { None } else { Some(below_output.remove(0)) };
-        let tuple_in = traveller.tuple();
-        match self.direction {
-            Direction::Out => traveller.enter(),
-            Direction::Back => traveller.comes_back(self.flows.answered(netns, traveller.tuple())),
-        }
-        if let (Some(bridge), Some(input), Some(output)) = (bridge, &input, &output)
-            && self.shows_bridged(netns, bridge, tuple_in.dst)
-        {
-            let name = view.device(bridge);
-            let ports = Some((input.name.as_str(), output.name.as_str()));
-            self.meet(netns, InetHook::Prerouting, Some(&name), None, None, ports, traveller);
-            self.meet(netns, InetHook::Forward, Some(&name), Some(&name), None, ports, traveller);
-            self.meet(netns, InetHook::Postrouting, None, Some(&name), None, ports, traveller);
-            if self.direction == Direction::Out
-                && let Some(flow) = traveller.flow()
-            {
-                self.flows.insert(netns, flow);
-            }
-        }
-        let name = self.machine.name(netns);
-        let bridge = bridge.and_then(|bridge| device(&view, bridge));
-        self.stages.push(Stage {
-            netns,
-            name,
-            passage: Passage::Bridged,
-            input,
-            below_input,
-            output,
-            below_output,
-            bridge,
-            tuple_in,
-            tuple_out: traveller.tuple(),
-            next_hop: None,
-        });
-    }
-
-    /// Whether the namespace shows its IP firewall what only crosses this bridge (`br_nf_pre_routing`).
-    fn shows_bridged(&mut self, netns: NetnsInode, bridge: Ifindex, to: Option<IpAddr>) -> bool {
-        let ipv6 = to.is_some_and(|to| to.is_ipv6());
-        let key = if ipv6 { "bridge/bridge-nf-call-ip6tables" } else { "bridge/bridge-nf-call-iptables" };
-        let own =
-            self.machine.view(netns).and_then(|view| view.link(bridge).and_then(|bridge| bridge.nf_call_iptables));
-        self.machine.number(netns, key).is_some_and(|on| on != 0) || (own == Some(true) && !ipv6)
-    }
-
     #[expect(clippy::too_many_arguments, reason = "they are what a hook goes by")]
-    fn meet(
+    pub(super) fn meet(
         &mut self,
         netns: NetnsInode,
         hook: InetHook,
@@ -381,11 +331,11 @@ impl<'m> Walker<'m> {
 }
 
 /// What becomes of the packet behind a namespace.
-enum Next {
+pub(super) enum Next {
     On(NetnsInode, Arrival),
     Ends(End),
 }
 
-fn device(view: &View, ifindex: Ifindex) -> Option<Device> {
+pub(super) fn device(view: &View, ifindex: Ifindex) -> Option<Device> {
     view.link(ifindex).map(|link| Device { ifindex, name: link.name.clone(), mtu: link.mtu })
 }

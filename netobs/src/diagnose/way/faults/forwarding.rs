@@ -59,6 +59,9 @@ impl Walker<'_> {
         source: Option<IpAddr>,
         to: IpAddr,
     ) {
+        if let Some(source) = source {
+            self.source_is_own(netns, device, source);
+        }
         // IPv6 has no such filter but by rules.
         let Some(source @ IpAddr::V4(_)) = source else { return };
         let (name, device_name) = (self.name(netns), self.device(netns, device));
@@ -124,6 +127,34 @@ impl Walker<'_> {
             ],
             fix: vec![self.machine.command(netns, &format!("sysctl -w {key_name}=2"))],
             hints,
+        };
+        self.found(finding);
+    }
+
+    /// Nobody takes a packet from outside that has one of its own addresses as its source (`fib_validate_source`).
+    fn source_is_own(&mut self, netns: NetnsInode, device: Ifindex, source: IpAddr) {
+        let Some(view) = self.machine.view(netns).filter(|view| view.owns(source)) else { return };
+        if view.link(device).is_some_and(|link| link.loopback) || self.mended.is_taken_away(netns, source) {
+            return;
+        }
+        // That somebody else has the address, too, is told by who asks for it.
+        let Some(sender) = self.stages.first().filter(|stage| stage.netns == netns) else { return };
+        if sender.tuple_in.src != Some(source) {
+            return;
+        }
+        let (name, device) = (self.name(netns), self.device(netns, device));
+        let finding = Finding {
+            cause: "hairpin-not-masqueraded",
+            rung: Rung::Nat,
+            force: Force::Stops,
+            sentence: format!(
+                "{name} gets back what it sent itself, with its own address {source} as the source, and drops it: a \
+                 packet from outside cannot come from here."
+            ),
+            culprit: self.culprit(netns, format!("source {source} comes in by {device}")),
+            evidence: vec![format!("{source} is {name}'s own, and comes in by {device}")],
+            fix: Vec::new(),
+            hints: vec!["whoever turns the packet round has to rewrite its source, too (masquerade)".to_owned()],
         };
         self.found(finding);
     }

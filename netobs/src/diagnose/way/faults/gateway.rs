@@ -149,7 +149,7 @@ impl Walker<'_> {
         Some(gateway)
     }
 
-    fn gateway_of(&mut self, netns: NetnsInode, to: IpAddr) -> Option<IpAddr> {
+    pub(super) fn gateway_of(&mut self, netns: NetnsInode, to: IpAddr) -> Option<IpAddr> {
         if let Some(thought) = self.mended.route(netns, to) {
             return thought.gateway;
         }

@@ -70,9 +70,9 @@ impl Walker<'_> {
         }
         match self.machine.other_end(netns, link.ifindex) {
             Some((other, peer)) if self.is_plug(other, peer) => Role::ContainerEnd,
-            Some(_) if netns == self.question.from.netns && !self.is_router(netns, false) => Role::ContainerEnd,
+            Some(_) if netns == self.question.from.netns && !self.is_crossing(netns, false) => Role::ContainerEnd,
             // Its peer's namespace was asked about from here, by a cable without a bridge.
-            Some((other, _)) if other == self.question.from.netns && !self.is_router(other, false) => Role::HostEnd,
+            Some((other, _)) if other == self.question.from.netns && !self.is_crossing(other, false) => Role::HostEnd,
             Some(_) | None => Role::Other,
         }
     }
@@ -152,7 +152,7 @@ impl Walker<'_> {
                 ),
             ),
             Role::Other => (
-                "link-down",
+                "device-down",
                 format!("{device} in {name} is switched off: nothing leaves by it, and nothing comes in."),
             ),
         };
@@ -228,6 +228,7 @@ impl Walker<'_> {
     }
 
     fn are_isolated(&mut self, netns: NetnsInode, one: Ifindex, other: Ifindex) {
+        self.mended.open_port(netns, one);
         self.mended.open_port(netns, other);
         let (name, one, other) = (self.name(netns), self.device(netns, one), self.device(netns, other));
         let finding = Finding {
@@ -250,7 +251,7 @@ impl Walker<'_> {
         self.mended.open_port(netns, port);
         let (name, device) = (self.name(netns), self.device(netns, port));
         let finding = Finding {
-            cause: "port-blocked",
+            cause: "port-not-forwarding",
             rung: Rung::Bridge,
             force: Force::Stops,
             sentence: format!(
@@ -263,6 +264,41 @@ impl Walker<'_> {
             )],
             fix: vec![self.machine.command(netns, &format!("bridge link set dev {} state 3", word(&device)))],
             hints: vec!["with spanning tree on, a new port waits for 30 seconds before it forwards".to_owned()],
+        };
+        self.found(finding);
+    }
+
+    /// A bridge's port by which the frame would have to leave that came in by it.
+    pub(in crate::diagnose::way) fn may_turn_round(
+        &mut self,
+        netns: NetnsInode,
+        port: Ifindex,
+        bridge: Ifindex,
+        to: IpAddr,
+    ) {
+        let hairpin = self.machine.view(netns).and_then(|view| view.link(port).and_then(|port| port.hairpin));
+        if hairpin != Some(false) || self.mended.is_open(netns, port) {
+            return;
+        }
+        self.mended.open_port(netns, port);
+        let (name, device, bridge) = (self.name(netns), self.device(netns, port), self.device(netns, bridge));
+        let asked = self.question.to;
+        let finding = Finding {
+            cause: "hairpin-off",
+            rung: Rung::Bridge,
+            force: Force::Stops,
+            sentence: format!(
+                "The packet for {asked} is rewritten to {to} while it is still in {bridge}, and would have to leave by \
+                 {device}, by which it came: hairpin is off there, so {name} drops it."
+            ),
+            culprit: self.culprit(netns, format!("hairpin off on {device}")),
+            evidence: vec![
+                format!("`bridge -d link` in {name}: {device} hairpin off"),
+                format!("a rule in {name} rewrites {asked} to {to}, which is behind {device} itself"),
+                format!("{name} shows bridged packets to its IP rules (net.bridge.bridge-nf-call-iptables is 1)"),
+            ],
+            fix: vec![self.machine.command(netns, &format!("bridge link set dev {} hairpin on", word(&device)))],
+            hints: vec!["everybody else reaches that port; only the container that serves it does not".to_owned()],
         };
         self.found(finding);
     }

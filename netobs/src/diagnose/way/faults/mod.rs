@@ -1,5 +1,6 @@
 //! What is broken on the way: found, told to a person, and mended in thought.
 
+mod address;
 mod back;
 mod forwarding;
 mod gateway;
@@ -45,6 +46,13 @@ impl Walker<'_> {
     /// `-6 ` for the commands that need it.
     fn family(address: IpAddr) -> &'static str {
         if address.is_ipv6() { "-6 " } else { "" }
+    }
+
+    /// Whether a namespace is one to lead on: it forwards, and has somewhere to forward to. A container forwards, too, if
+    /// it was made while the machine did, since a new namespace begins with the machine's settings.
+    fn is_crossing(&mut self, netns: NetnsInode, ipv6: bool) -> bool {
+        let links = self.machine.view(netns).map_or(0, |view| view.links.iter().filter(|link| !link.loopback).count());
+        links > 1 && self.is_router(netns, ipv6)
     }
 
     /// Whether a namespace forwards packets at all.

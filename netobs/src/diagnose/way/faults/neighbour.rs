@@ -51,7 +51,7 @@ impl Walker<'_> {
         let mut ranks = Vec::new();
         for station in &all {
             let asks = station.netns == self.question.from.netns;
-            let routes = self.is_router(station.netns, address.is_ipv6());
+            let routes = self.is_crossing(station.netns, address.is_ipv6());
             let passed = self.out.iter().chain(&self.stages).any(|stage| stage.netns == station.netns);
             ranks.push((asks, routes, passed));
         }

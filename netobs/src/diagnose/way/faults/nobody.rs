@@ -148,7 +148,7 @@ impl Walker<'_> {
     fn nobody_has_it(&mut self, netns: NetnsInode, device: Ifindex, to: IpAddr, neighbours: &[Station]) {
         let (name, out) = (self.name(netns), self.device(netns, device));
         let finding = Finding {
-            cause: "no-such-address",
+            cause: "unknown-host",
             rung: self.hop_rung().min(Rung::Gateway),
             force: Force::Stops,
             sentence: format!("{name} looks for {to} on {out}, and nobody there has that address."),

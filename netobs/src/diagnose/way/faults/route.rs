@@ -2,9 +2,10 @@
 
 use std::net::IpAddr;
 
+use super::router::Router;
 use crate::diagnose::typed::word;
 use crate::diagnose::way::mended::ThoughtRoute;
-use crate::diagnose::way::segment::{Segment, is_link_local};
+use crate::diagnose::way::segment::is_link_local;
 use crate::diagnose::way::walker::{Direction, Walker};
 use crate::diagnose::{Finding, Force, Rung};
 use crate::netlink::{Address, Ifindex, Refusal, within};
@@ -73,96 +74,35 @@ impl Walker<'_> {
         self.mended.route(netns, to).is_some()
     }
 
-    /// An address for itself, such as 10.0.0.2/32, brings no route to its neighbours along.
-    fn address_has_no_net(&mut self, netns: NetnsInode, to: IpAddr) -> bool {
-        let Some(view) = self.machine.view(netns) else { return false };
-        let single = if to.is_ipv6() { 128 } else { 32 };
-        let lonely: Vec<_> = view
-            .addresses
-            .iter()
-            .filter(|own| own.prefix_length == single && own.address.is_ipv6() == to.is_ipv6())
-            .filter(|own| view.link(own.ifindex).is_some_and(|link| !link.loopback))
-            .cloned()
-            .collect();
-        for own in lonely {
-            let Some(net) = self.neighbours_net(netns, &own) else { continue };
-            let (name, device) = (self.name(netns), self.device(netns, own.ifindex));
-            let Address { address, ifindex, .. } = own;
-            let (length, theirs) = net;
-            self.mended.add_route(ThoughtRoute { netns, net: address, length, gateway: None, device: ifindex });
-            let word_device = word(&device).into_owned();
-            let mut fix = vec![
-                self.machine.ip(netns, &format!("address del {address}/{single} dev {word_device}")),
-                self.machine.ip(netns, &format!("address add {address}/{length} dev {word_device}")),
-            ];
-            let router = self.find_router(netns, to, Some(ifindex)).filter(|_| !within(to, address, length));
-            if let Some(router) = router {
-                fix.push(self.default_route(netns, router.address));
-                self.takes_default(netns, ifindex, router.address);
-            }
-            let finding = Finding {
-                cause: "address-without-prefix",
-                rung: Rung::Address,
-                force: Force::Stops,
-                sentence: format!(
-                    "{name}'s address {address} has prefix length {single} where its neighbours have {length}: no net \
-                     comes with it, so {name} has no route to anybody."
-                ),
-                culprit: self.culprit(netns, format!("{address}/{single} on {device}")),
-                evidence: vec![
-                    format!("{device} in {name} has {address}/{single}"),
-                    format!("on the same link, {theirs}"),
-                    format!("{name} has no route to {to}"),
-                ],
-                fix,
-                hints: vec![
-                    "`ip address add` without a prefix length means one address and no net; a gateway cannot be added \
-                     then, either: \"Nexthop has invalid gateway\""
-                        .to_owned(),
-                ],
-            };
-            self.found(finding);
-            return self.mended.route(netns, to).is_some();
-        }
-        false
-    }
-
-    /// The prefix length that neighbours on an address' link have around it, and who has it.
-    fn neighbours_net(&mut self, netns: NetnsInode, own: &Address) -> Option<(u8, String)> {
-        let mut segment = Segment::of(self.machine, &self.mended, netns, own.ifindex);
-        let mut found = None;
-        for _ in 0..64 {
-            let Some(station) = segment.next_station() else { break };
-            let Some(view) = segment.machine().view(station.netns) else { continue };
-            let near = view.addresses_of(station.link).find(|their| {
-                station.netns != netns && their.prefix_length < own.prefix_length && their.covers(own.address)
-            });
-            if let Some(near) = near {
-                let theirs = (station.netns, station.link, near.address, near.prefix_length);
-                found = Some(theirs);
-                break;
-            }
-        }
-        let (other, link, address, length) = found?;
-        Some((length, format!("{} has {address}/{length}", self.device_in(other, link))))
-    }
-
-    /// The route that comes with an address was taken away.
+    /// The route that comes with an address was taken away, and the packet would take another, or none.
     fn net_has_no_route(&mut self, netns: NetnsInode, to: IpAddr) -> bool {
+        self.net_is_cut_off(netns, to, 0)
+    }
+
+    /// The same, where a route with this prefix length is taken instead.
+    pub(in crate::diagnose::way) fn net_is_cut_off(&mut self, netns: NetnsInode, to: IpAddr, taken: u8) -> bool {
         let Some(view) = self.machine.view(netns) else { return false };
-        let Some(own) = view.addresses.iter().find(|own| own.covers(to) && own.address != to) else { return false };
+        let own = view.addresses.iter().find(|own| {
+            let up = view.link(own.ifindex).is_some_and(|link| {
+                // The routes of a VRF's ports are in its own table.
+                self.mended.is_up(netns, link) && !link.loopback && link.master.is_none()
+            });
+            up && own.covers(to) && own.address != to && own.prefix_length > taken
+        });
+        let Some(own) = own else { return false };
         let Address { address, prefix_length: length, ifindex, .. } = *own;
         let (name, device) = (self.name(netns), self.device(netns, ifindex));
+        let other = match self.gateway_of(netns, to) {
+            Some(via) => format!("{} is sent to {via} instead", self.subject()),
+            None => format!("{} has nowhere to go", self.subject()),
+        };
         self.mended.add_route(ThoughtRoute { netns, net: address, length, gateway: None, device: ifindex });
         let net = network(address, length);
         let finding = Finding {
             cause: "connected-route-missing",
             rung: Rung::Route,
             force: Force::Stops,
-            sentence: format!(
-                "{name} has {address}/{length} on {device} and no route to that net: {} has nowhere to go.",
-                self.subject()
-            ),
+            sentence: format!("{name} has {address}/{length} on {device} and no route to that net: {other}."),
             culprit: self.culprit(netns, format!("no route to {net}")),
             evidence: vec![
                 format!("{device} in {name} has {address}/{length}"),
@@ -177,47 +117,9 @@ impl Walker<'_> {
         true
     }
 
-    /// No device, or no address.
-    fn nothing_to_send_by(&mut self, netns: NetnsInode, to: IpAddr) -> bool {
-        let Some(view) = self.machine.view(netns) else { return false };
-        let name = self.name(netns);
-        let of_family = |own: &&Address| own.address.is_ipv6() == to.is_ipv6() && !is_link_local(own.address);
-        let devices: Vec<_> = view.links.iter().filter(|link| !link.loopback).map(|link| &link.name).collect();
-        let used = |own: &Address| view.link(own.ifindex).is_some_and(|link| !link.loopback);
-        let kind = if to.is_ipv6() { "IPv6" } else { "IPv4" };
-        let (cause, rung, sentence, what) = if devices.is_empty() {
-            let sentence = format!("{name} has no network device but lo: it is joined to nothing.");
-            ("no-device", Rung::Link, sentence, "no device but lo")
-        } else if !view.addresses.iter().any(|own| of_family(&own) && used(own)) {
-            let sentence =
-                format!("None of {name}'s devices has an {kind} address: it cannot send to {to}, or answer.");
-            ("address-missing", Rung::Address, sentence, "no address")
-        } else {
-            return false;
-        };
-        let names: Vec<_> = devices.iter().map(|name| name.as_str()).collect();
-        let evidence = vec![format!(
-            "devices of {name} besides lo: {}",
-            if names.is_empty() { "none".into() } else { names.join(", ") }
-        )];
-        let culprit = self.culprit(netns, what.to_owned());
-        let finding = Finding {
-            cause,
-            rung,
-            force: Force::Stops,
-            sentence,
-            culprit,
-            evidence,
-            fix: Vec::new(),
-            hints: Vec::new(),
-        };
-        self.found(finding);
-        true
-    }
-
     fn nobody_made_one(&mut self, netns: NetnsInode, to: IpAddr, came_in: bool) -> bool {
         let name = self.name(netns);
-        let forwards = came_in || self.is_router(netns, to.is_ipv6());
+        let forwards = came_in || self.is_crossing(netns, to.is_ipv6());
         let router = self.find_router(netns, to, None);
         let default = self.has_default(netns, to.is_ipv6());
         let back = self.direction == Direction::Back;
@@ -235,9 +137,10 @@ impl Walker<'_> {
             (false, false) => "no packet is even made: \"Network is unreachable\"".to_owned(),
             (false, true) => "the question arrives, and no answer is sent".to_owned(),
         };
-        let what = if default { format!("route to {to}") } else { "default route".to_owned() };
+        let near = router.is_some_and(|router| router.address == to);
+        let what = if default || near { format!("route to {to}") } else { "default route".to_owned() };
         let mut evidence = vec![format!("`ip route get {to}` in {name}: Network is unreachable")];
-        if !default {
+        if !default && !near {
             evidence.push(format!("{name} has no default route"));
         }
         let mut fix = Vec::new();
@@ -248,7 +151,12 @@ impl Walker<'_> {
                 router.address,
                 self.device(netns, router.device)
             ));
-            fix.push(self.default_route(netns, router.address));
+            let device = self.device(netns, router.device);
+            fix.push(if router.address == to {
+                self.machine.ip(netns, &format!("{}route add {to} dev {}", Self::family(to), word(&device)))
+            } else {
+                self.default_route(netns, router.address)
+            });
         }
         let ping = match (forwards, router) {
             (false, Some(router)) => vec![format!("{} still answers a ping: its net needs no gateway", router.address)],
@@ -266,6 +174,11 @@ impl Walker<'_> {
         };
         self.found(finding);
         match router {
+            Some(Router { device, address, .. }) if address == to => {
+                let length = if to.is_ipv6() { 128 } else { 32 };
+                self.mended.add_route(ThoughtRoute { netns, net: to, length, gateway: None, device });
+                true
+            }
             Some(router) if router.has_it || router.forwards || !forwards => {
                 self.takes_default(netns, router.device, router.address);
                 true

@@ -20,7 +20,7 @@ pub(super) struct Router {
     pub(super) address: IpAddr,
     /// Its namespace.
     pub(super) netns: NetnsInode,
-    /// It forwards.
+    /// It forwards, and not only back.
     pub(super) forwards: bool,
     /// It has the destination itself.
     pub(super) has_it: bool,
@@ -43,7 +43,8 @@ impl Walker<'_> {
             for station in stations.into_iter().filter(|station| station.netns != netns) {
                 let Some(theirs) = self.machine.view(station.netns) else { continue };
                 let near = theirs.addresses_of(station.link).filter(of_family).find(|their| {
-                    own.iter().any(|own| own.covers(their.address) || their.covers(own.address)) || own.is_empty()
+                    let near = own.iter().any(|own| own.covers(their.address) || their.covers(own.address));
+                    near || own.is_empty() || their.address == to
                 });
                 let Some(near) = near.filter(|near| !self.mended.is_taken_away(station.netns, near.address)) else {
                     continue;
@@ -52,7 +53,7 @@ impl Walker<'_> {
                 let has_it = theirs.owns(to);
                 let onward = matches!(onward, Some(RouteAnswer::Found(found))
                     if !found.local && !found.devices.contains(&station.link));
-                let forwards = self.is_router(station.netns, to.is_ipv6());
+                let forwards = self.is_crossing(station.netns, to.is_ipv6());
                 let score = u32::from(has_it) * 8
                     + u32::from(onward) * 4
                     + u32::from(forwards) * 2
