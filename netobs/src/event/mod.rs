@@ -7,6 +7,7 @@ mod header;
 mod ids;
 mod lookup;
 mod nested;
+mod part;
 mod record;
 
 pub use answer::Answer;
@@ -16,4 +17,5 @@ pub use header::{Detail, Headers, Proto, TcpSegment, Tuple};
 pub use ids::{DeviceName, DropReason, PacketId};
 pub use lookup::{Lookup, RouteKind};
 pub use nested::{Nested, Wrapper};
+pub use part::Part;
 pub use record::{Captured, Event, Origin, Record, decode};

@@ -9,6 +9,7 @@ use super::header::Headers;
 use super::ids::{DeviceName, DropReason, PacketId};
 use super::lookup::Lookup;
 use super::nested::Nested;
+use super::part::Part;
 use crate::netlink::{Ifindex, MacAddress};
 use crate::netns::NetnsInode;
 
@@ -21,6 +22,10 @@ pub enum Origin {
     Clone(PacketId),
     /// TCP sent the data of an earlier packet again.
     Retransmission(PacketId),
+    /// A fragment of a packet that was too large for its way. The kernel does not say so: it is found by comparison.
+    Fragment(PacketId),
+    /// A segment of a packet that its device could not cut by itself. Found by comparison, too.
+    Segment(PacketId),
 }
 
 /// The first bytes of a packet, for what [`Headers`] leaves out.
@@ -61,6 +66,8 @@ pub struct Event {
     pub length: u32,
     /// What it is and where it goes.
     pub headers: Headers,
+    /// On the first event of an IPv4 packet: which part of its datagram it is.
+    pub part: Option<Part>,
     /// The packet inside, in a tunnel or quoted by an ICMP error.
     pub nested: Option<Box<Nested>>,
     /// The packet's own bytes, at `kfree_skb`.
@@ -141,6 +148,7 @@ fn event(bytes: &[u8], layout: Option<&ConntrackLayout>) -> Option<Event> {
         device: (record.device != [0; 2]).then(|| DeviceName(bytes_of(&record.device))),
         length: record.length,
         headers,
+        part: origin.and_then(|_| Part::parse(header, ethernet, record.protocol)),
         nested: nested.map(Box::new),
         captured: (hook == Hook::KfreeSkb)
             .then(|| Box::new(Captured { bytes: header.into(), ethernet, ether_type: record.protocol })),

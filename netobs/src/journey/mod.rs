@@ -3,6 +3,7 @@
 mod bridge;
 mod nat;
 mod outcome;
+mod pieces;
 mod route;
 mod tracker;
 
@@ -16,7 +17,7 @@ pub use outcome::{Ending, Outcome, judge};
 pub use tracker::Tracker;
 
 use crate::event::{
-    Answer, Captured, Conntrack, DeviceName, DropReason, Headers, Lookup, Nested, Origin, PacketId, Tuple,
+    Answer, Captured, Conntrack, DeviceName, DropReason, Headers, Lookup, Nested, Origin, PacketId, Part, Tuple,
 };
 use crate::netlink::Ifindex;
 use crate::netns::NetnsInode;
@@ -136,6 +137,8 @@ pub struct Journey {
     pub headers: Headers,
     /// The packet inside, in a tunnel or quoted by an ICMP error.
     pub nested: Option<Box<Nested>>,
+    /// Which part of its datagram it was when first seen, if it is IPv4.
+    pub part: Option<Part>,
     /// What it was when last seen.
     pub now: Headers,
     /// What a tunnel carried when it was last seen in one; `None` if it was not in a tunnel then.
@@ -152,6 +155,8 @@ pub struct Journey {
     pub answered: Option<(Answer, Option<NetnsInode>)>,
     /// How many copies of it are packets of their own.
     pub copies: u32,
+    /// Into how many packets it was cut, as far as they were seen.
+    pub pieces: u32,
     /// A socket took it: when, and through which hook that is known.
     pub taken: Option<(u64, Hook)>,
     /// Freed after use: when, and the address it was freed from.

@@ -56,10 +56,12 @@ pub struct Rewrite {
 /// The netfilter hook that rewrote the packet between the last of these hops and `later`.
 pub fn hook_between(hops: &[Hop], kind: RewriteKind, later: &Hop) -> Option<Hook> {
     let earlier = hops.iter().rev().find(|hop| !hop.hook.is_call()).filter(|hop| hop.netns == later.netns)?;
-    let received = matches!(earlier.hook, Hook::NetifReceiveSkb | Hook::TcIngress);
+    // PREROUTING rewrites no sources: a fragment is not seen between there and the device, the whole datagram is.
+    let has_whole = kind.changes_source() && earlier.hook == Hook::NfPrerouting;
+    let received = has_whole || matches!(earlier.hook, Hook::NetifReceiveSkb | Hook::TcIngress);
     match (kind.changes_source(), later.hook) {
         // Functions called from the hook may lie between, nothing else.
-        _ if earlier.hook.is_netfilter() => Some(earlier.hook),
+        _ if earlier.hook.is_netfilter() && !has_whole => Some(earlier.hook),
         // Received here and now leaving: PREROUTING and POSTROUTING lie between, FORWARD rewrites nothing.
         (true, Hook::NetDevQueue | Hook::TcEgress) if received => Some(Hook::NfPostrouting),
         (false, Hook::NetDevQueue | Hook::TcEgress) if received => Some(Hook::NfPrerouting),

@@ -13,7 +13,7 @@ pub enum Outcome {
     Dropped,
     /// It left through a device whose other end is not on this machine.
     Left,
-    /// Only copies of it went on.
+    /// Only copies or pieces of it went on.
     ClonedAway,
     /// What was seen does not tell.
     Unknown,
@@ -40,6 +40,10 @@ pub trait Ending {
     fn is_hardware(&mut self, hop: &Hop) -> Option<bool>;
     /// Whether what passes for a drop is how the kernel frees what it took in.
     fn is_taken(&mut self, journey: &Journey, drop: &Drop) -> bool;
+    /// Whether what passes for a drop is the end of memory only: the packet had become part of another, which was freed.
+    fn is_remainder(&mut self, drop: &Drop) -> bool;
+    /// Whether the packet was freed since another took its data in: the datagram it is a fragment of.
+    fn is_reassembly(&mut self, location: Option<u64>) -> bool;
     /// Whether the packet was freed by the bridge after it had sent copies on.
     fn is_bridge(&mut self, location: Option<u64>) -> bool;
     /// Events were lost while the packet was under way, so that absence proves nothing.
@@ -61,16 +65,26 @@ pub fn judge(journey: &Journey, state: &mut impl Ending) -> Outcome {
     let arrived = on_a_device.is_some_and(|hop| {
         matches!(hop.hook, Hook::NetifReceiveSkb | Hook::TcIngress | Hook::NfPrerouting | Hook::NfInput)
     });
-    if let Some(drop) = &journey.dropped {
+    let dropped = journey.dropped.as_ref().filter(|drop| !state.is_remainder(drop));
+    if let Some(drop) = dropped {
         return if arrived && state.is_taken(journey, drop) { Outcome::Delivered } else { Outcome::Dropped };
     }
+    if journey.pieces > 0 {
+        return Outcome::ClonedAway;
+    }
     let Some(last) = last else { return Outcome::Unknown };
+    // Connection tracking puts datagrams together in PREROUTING, and what becomes of them comes later.
+    let is_fragment = journey.part.is_some_and(|part| part.is_fragment());
+    let defragmented = is_fragment && on_a_device.is_some_and(|hop| hop.hook == Hook::NfPrerouting);
     let off_the_machine = is_sent(last) && state.is_hardware(last) == Some(true);
     if let Some((_, location)) = journey.consumed {
         if off_the_machine {
             return Outcome::Left;
         }
         if journey.copies > 0 && (is_sent(last) || state.is_bridge(location)) {
+            return Outcome::ClonedAway;
+        }
+        if state.is_reassembly(location) && (defragmented || state.is_local(last) != Some(true)) {
             return Outcome::ClonedAway;
         }
         return if arrived { Outcome::Delivered } else { Outcome::Unknown };
@@ -82,8 +96,11 @@ pub fn judge(journey: &Journey, state: &mut impl Ending) -> Outcome {
     if off_the_machine {
         return Outcome::Left;
     }
+    if defragmented && journey.copies > 0 {
+        return Outcome::ClonedAway;
+    }
     match state.is_local(last) {
-        Some(true) if arrived => Outcome::Delivered,
+        Some(true) if arrived && !defragmented => Outcome::Delivered,
         _ => Outcome::Unknown,
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use netobs_ebpf::Hook;
 
+use super::pieces::Uncut;
 use super::{Drop, Hop, Journey, Passage, Rewrite, RewriteKind, Step, nat};
 use crate::event::{Call, Event, Headers, Origin, PacketId, Wrapper};
 use crate::netns::NetnsInode;
@@ -33,6 +34,7 @@ pub struct Tracker {
     starts: BTreeSet<(u64, PacketId)>,
     /// Over, but younger than one that is open.
     ready: BTreeMap<(u64, PacketId), Journey>,
+    uncut: Uncut,
     early: u64,
 }
 
@@ -40,11 +42,20 @@ impl Tracker {
     /// Takes one event in.
     pub fn push(&mut self, event: &Event) {
         let mut asked = None;
-        if let Some(Origin::Clone(parent)) = event.origin
-            && let Some(parent) = self.open.get_mut(&parent)
-        {
-            parent.copies += 1;
-            asked = parent.asked;
+        let origin = event.origin.map(|origin| self.origin(event, origin));
+        match origin {
+            Some(Origin::Clone(parent)) => {
+                if let Some(parent) = self.open.get_mut(&parent) {
+                    parent.copies += 1;
+                    asked = parent.asked;
+                }
+            }
+            Some(Origin::Fragment(whole) | Origin::Segment(whole)) => {
+                if let Some(whole) = self.open.get_mut(&whole) {
+                    whole.pieces += 1;
+                }
+            }
+            Some(Origin::Matched | Origin::Retransmission(_)) | None => {}
         }
         let journey = match self.open.get_mut(&event.packet) {
             Some(journey) => journey,
@@ -56,7 +67,7 @@ impl Tracker {
                 }
                 self.waiting.push_back((event.time + QUIET, event.packet));
                 self.starts.insert((event.time, event.packet));
-                self.open.entry(event.packet).or_insert(Journey { asked, ..Journey::begin(event) })
+                self.open.entry(event.packet).or_insert(Journey { asked, ..Journey::begin(event, origin) })
             }
         };
         journey.last = journey.last.max(event.time);
@@ -65,6 +76,17 @@ impl Tracker {
         if journey.is_over() && !was_over {
             self.ended.push_back((event.time + SETTLE, event.packet));
         }
+    }
+
+    /// How a new packet came to be followed, by what it says of itself, too.
+    fn origin(&mut self, event: &Event, origin: Origin) -> Origin {
+        let cut = match origin {
+            // A fragment may lie in the memory of one that was put together to what it was cut from.
+            Origin::Matched | Origin::Clone(_) => self.uncut.whole_of(event, |packet| self.open.get(&packet)),
+            Origin::Retransmission(_) | Origin::Fragment(_) | Origin::Segment(_) => None,
+        };
+        self.uncut.note(event);
+        cut.unwrap_or(origin)
     }
 
     /// Takes in that a packet was handed to a function.
@@ -149,14 +171,15 @@ impl Tracker {
 }
 
 impl Journey {
-    fn begin(event: &Event) -> Self {
+    fn begin(event: &Event, origin: Option<Origin>) -> Self {
         Self {
             packet: event.packet,
-            origin: event.origin.unwrap_or(Origin::Matched),
+            origin: origin.unwrap_or(Origin::Matched),
             started: event.time,
             length: event.length,
             headers: event.headers,
             nested: event.nested.clone(),
+            part: event.part,
             now: event.headers,
             carried: carried(event),
             asked: None,
@@ -165,6 +188,7 @@ impl Journey {
             rewrites: Vec::new(),
             answered: None,
             copies: 0,
+            pieces: 0,
             taken: None,
             consumed: None,
             dropped: None,

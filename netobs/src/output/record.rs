@@ -235,7 +235,7 @@ pub struct PacketRecord {
     pub id: String,
     /// The packet this one was made from.
     pub parent: Option<String>,
-    /// How: `clone` or `retransmission`.
+    /// How: `clone`, `retransmission`, `fragment` or `segment`.
     pub relation: Option<&'static str>,
     /// When it was first seen, RFC 3339.
     pub time: String,
@@ -253,6 +253,8 @@ pub struct PacketRecord {
     pub hops: Vec<HopRecord>,
     /// What NAT made of it.
     pub nat: Vec<NatRecord>,
+    /// Into how many fragments or segments it was cut, as far as they were seen.
+    pub pieces: u32,
     /// `delivered`, `dropped`, `left`, `cloned-away`, `unknown`.
     pub outcome: &'static str,
     /// The ICMP error that the kernel answered it with.

@@ -3,8 +3,8 @@
 use std::io::{self, Write};
 
 use super::record::{
-    AnswerRecord, CapabilitiesRecord, DropRecord, HopRecord, MssRecord, NatRecord, NetfilterRecord, OutcomeCounts,
-    PacketRecord, RuleRecord, SummaryRecord, TupleRecord,
+    AnswerRecord, CapabilitiesRecord, DropRecord, EndRecord, HopRecord, MssRecord, NatRecord, NetfilterRecord,
+    OutcomeCounts, PacketRecord, RuleRecord, SummaryRecord, TupleRecord,
 };
 use super::{Style, functions, printable, shortened};
 use crate::evidence::Receiver;
@@ -158,10 +158,20 @@ fn ending(out: &mut impl Write, packet: &PacketRecord, style: Style) -> io::Resu
             let device = last.map(device_of).unwrap_or_default();
             style.good(&format!("left this machine through {device}{place}"))
         }
-        "cloned-away" => format!("only its copies went on{place}{by}"),
+        "cloned-away" => format!("{}{place}{by}", cloned_away(packet, end)),
         _ => style.change(&format!("no more seen of it{place}{by}")),
     };
     writeln!(out, "{at}  {line}")
+}
+
+fn cloned_away(packet: &PacketRecord, end: Option<&EndRecord>) -> String {
+    if packet.pieces > 0 {
+        return format!("went on in {}", count(packet.pieces.into(), "piece"));
+    }
+    match end.and_then(|end| end.function.as_deref()) {
+        Some("inet_frag_reasm_prepare") => "went on in the packet that it is a fragment of".to_owned(),
+        _ => "only its copies went on".to_owned(),
+    }
 }
 
 /// ` to nginx (pid 4711) on tcp port 80`, as much of it as is known.

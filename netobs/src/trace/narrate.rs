@@ -75,12 +75,19 @@ impl<'k> Narrator<'k> {
         journey::judge(journey, self)
     }
 
+    /// Whether nothing was seen of a packet but that its memory was freed with another's.
+    pub fn is_no_packet(&mut self, journey: &Journey) -> bool {
+        journey.hops.is_empty() && journey.dropped.as_ref().is_some_and(|drop| self.is_remainder(drop))
+    }
+
     /// Names everything in a journey that ended so.
     pub fn tell(&mut self, journey: &Journey, outcome: Outcome) -> PacketRecord {
         let (parent, relation) = match journey.origin {
             Origin::Matched => (None, None),
             Origin::Clone(parent) => (Some(parent.to_string()), Some("clone")),
             Origin::Retransmission(parent) => (Some(parent.to_string()), Some("retransmission")),
+            Origin::Fragment(parent) => (Some(parent.to_string()), Some("fragment")),
+            Origin::Segment(parent) => (Some(parent.to_string()), Some("segment")),
         };
         let order = Order::of(journey);
         PacketRecord {
@@ -96,6 +103,7 @@ impl<'k> Narrator<'k> {
             mss: mss(journey, self, &order),
             hops: order.iter().filter_map(|place| self.place(journey, *place)).collect(),
             nat: self.rewrites(journey, &order),
+            pieces: journey.pieces,
             outcome: outcome.name(),
             answered: journey.answered.as_ref().map(|(answer, netns)| self.answer(answer, *netns)),
             drop: match &journey.dropped {
@@ -381,6 +389,14 @@ impl Ending for Narrator<'_> {
             }
             _ => false,
         }
+    }
+
+    fn is_remainder(&mut self, drop: &Drop) -> bool {
+        self.function(drop.location).as_deref() == Some("skb_release_data")
+    }
+
+    fn is_reassembly(&mut self, location: Option<u64>) -> bool {
+        self.function(location).as_deref() == Some("inet_frag_reasm_prepare")
     }
 
     fn is_bridge(&mut self, location: Option<u64>) -> bool {

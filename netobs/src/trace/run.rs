@@ -221,6 +221,9 @@ impl<'k> Trace<'k> {
         while !hurry() && !self.is_enough() {
             let Some(journey) = journeys.next() else { break };
             self.stop.beat();
+            if self.narrator.is_no_packet(&journey) {
+                continue;
+            }
             let outcome = self.narrator.judge(&journey);
             if self.limits.drops_only && outcome != Outcome::Dropped {
                 continue;
