@@ -9,4 +9,3 @@ mod resolver;
 pub use echo::ignores_echo;
 pub use listener::{Arrival, Behind, listener};
 pub use memory::memory;
-pub use resolver::{resolver, servers};

@@ -20,6 +20,7 @@ use crate::netns::{self, Netns, NetnsInode, pinned};
 pub use address::address_of;
 pub use asked::{AskError, Asked};
 pub use files::read_inside;
+pub(in crate::diagnose) use names::ResolvConf;
 pub use resolve::{Resolution, resolve};
 
 /// As many names as a message lists.

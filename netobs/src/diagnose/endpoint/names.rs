@@ -18,9 +18,9 @@ pub(super) fn in_hosts(hosts: &str, name: &str) -> Option<IpAddr> {
 
 /// What a resolver is told.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct ResolvConf {
+pub(in crate::diagnose) struct ResolvConf {
     /// Whom to ask, in order.
-    pub(super) servers: Vec<IpAddr>,
+    pub(in crate::diagnose) servers: Vec<IpAddr>,
     /// What to put behind a name.
     search: Vec<String>,
     /// A name with so many dots is complete.
@@ -29,7 +29,7 @@ pub(super) struct ResolvConf {
 
 impl ResolvConf {
     /// Reads it as the C library does: what it does not know it passes over.
-    pub(super) fn read(text: &str) -> Self {
+    pub(in crate::diagnose) fn read(text: &str) -> Self {
         let mut conf = Self { servers: Vec::new(), search: Vec::new(), ndots: 1 };
         for line in text.lines() {
             let mut words = line.split_whitespace();

@@ -30,34 +30,36 @@ pub fn table(netns: &str, handle: &Netns) -> netlink::Result<(Option<Finding>, S
 fn finding(netns: &str, entries: u64, limit: u64, totals: &Totals, sample: Sample) -> Finding {
     let kept = sample.seen > 0 && sample.assured == sample.seen;
     let full = entries >= limit;
+    // Entries come and go while we look.
+    let brimming = entries.saturating_add(limit / 100) >= limit;
     let level = format!("{entries} of {limit} entries");
-    let (cause, force, sentence) = match (kept, full) {
+    let how = if brimming { "full" } else { "nearly full" };
+    let (cause, force, becomes) = match (kept, brimming) {
         (true, true) => (
             "conntrack-full",
-            Force::Stops,
-            format!(
-                "The connection table of {netns} is full ({level}), and holds only flows that the kernel never throws \
-                 out: the first packet of each new flow is dropped."
-            ),
+            if full { Force::Stops } else { Force::Harms },
+            "it holds only flows that the kernel never throws out, so the first packet of each new flow is dropped",
         ),
         (true, false) => (
             "conntrack-full",
             Force::Harms,
-            format!(
-                "The connection table of {netns} is nearly full ({level}) with flows that the kernel never throws out: \
-                 soon the first packet of each new flow will be dropped."
-            ),
+            "it holds only flows that the kernel never throws out, so the first packet of each new flow is going to be \
+             dropped as soon as it is",
         ),
-        (false, _) => (
+        (false, true) => (
             "conntrack-early-drop",
             Force::Harms,
-            format!(
-                "The connection table of {netns} is {} ({level}): for each new flow the kernel silently forgets one \
-                 that was not answered yet, and whoever waits for that answer waits in vain.",
-                if full { "full" } else { "nearly full" }
-            ),
+            "for each new flow the kernel silently forgets one that was not answered yet, and whoever waits for that \
+             answer waits in vain",
+        ),
+        (false, false) => (
+            "conntrack-early-drop",
+            Force::Harms,
+            "once it is, the kernel silently forgets a flow that was not answered yet for each new one, and whoever \
+             waits for that answer waits in vain",
         ),
     };
+    let sentence = format!("The connection table of {netns} is {how} ({level}): {becomes}.");
     let counted = [Counter::Drop, Counter::EarlyDrop, Counter::InsertFailed].map(|counter| {
         let value = totals.get(counter).map_or_else(|| "not counted here".to_owned(), |value| value.to_string());
         format!("{} {value}", counter.name())
