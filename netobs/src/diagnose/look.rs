@@ -1,7 +1,7 @@
 //! What a person would type to look at a rung of the ladder.
 
-use super::typed::{in_netns, word};
-use super::{Diagnosis, Rung, Trail};
+use super::typed::in_netns;
+use super::{Diagnosis, Rung, Step, Trail};
 
 /// The command for this rung, where the diagnosed packet meets it: at the sender, at the first one that passes it on, or
 /// at its end. `None` if the packet's way does not lead there.
@@ -11,12 +11,13 @@ pub fn to_look(rung: Rung, diagnosis: &Diagnosis) -> Option<String> {
     // What a person calls the sender may be no namespace's name.
     let sender = if passed.is_empty() { question.from.name.as_str() } else { passed.remove(0) };
     let (router, end) = (passed.first().copied(), passed.last().copied().unwrap_or(sender));
+    // Where the fault is, if it is there.
+    let at_fault = |step: &&Step| step.step == rung && step.ok == Some(false);
+    let culprit = diagnosis.steps.iter().find(at_fault).and(diagnosis.culprit.as_ref());
+    let culprit = culprit.and_then(|culprit| culprit.netns.as_deref());
     let to = question.to;
-    let device = diagnosis.out.places.first().and_then(|place| place.device.as_deref());
     let (netns, command) = match rung {
-        Rung::Link => {
-            (sender, device.map_or("ip link".to_owned(), |device| format!("ip -s link show dev {}", word(device))))
-        }
+        Rung::Link => (sender, "ip -s link".to_owned()),
         Rung::Address => (sender, "ip address".to_owned()),
         Rung::Route => (sender, format!("ip route get {to}")),
         Rung::Gateway => (sender, "ip neighbour".to_owned()),
@@ -35,9 +36,10 @@ pub fn to_look(rung: Rung, diagnosis: &Diagnosis) -> Option<String> {
         Rung::Mtu => (sender, format!("ping -c1 -M do -s 1472 {to}")),
         Rung::Listener => (end, "ss -lntup".to_owned()),
         Rung::WayBack => (end, "ip route".to_owned()),
-        Rung::Endpoint => (sender, "cat /etc/resolv.conf".to_owned()),
+        // Of its files, not its network.
+        Rung::Endpoint => return Some(format!("cat /proc/{}/root/etc/resolv.conf", question.from.pid?)),
     };
-    Some(in_netns(netns, &command))
+    Some(in_netns(culprit.unwrap_or(netns), &command))
 }
 
 /// Each once, in the order of the way.

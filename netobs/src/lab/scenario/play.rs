@@ -14,7 +14,7 @@ use super::signal::Signal;
 use super::stage::Stage;
 use super::step::Step;
 use super::{Observer, Scenario, ScenarioError};
-use crate::diagnose::{self, to_look};
+use crate::diagnose::{self, Diagnosis, Rung, to_look};
 use crate::output::diagnosis::DiagnosisRecord;
 
 /// How long an answer may take in a network that works.
@@ -159,8 +159,7 @@ impl Play<'_> {
             Some(cause) => format!("NOT {fault} but {cause}: {}", diagnosis.sentence),
             None => format!("NOT {fault}: {}", diagnosis.sentence),
         };
-        let climbed = |step: &diagnose::Step| Climbed { step: step.clone(), command: to_look(step.step, &diagnosis) };
-        Ok(moment(diagnosis.steps.iter().map(climbed).collect(), right, text))
+        Ok(moment(ladder(&diagnosis), right, text))
     }
 
     /// What each counter among the signals shows now. One that the kernel does not have shows nothing.
@@ -245,6 +244,22 @@ impl Play<'_> {
             },
         })
     }
+}
+
+/// Rung by rung, each with the command that shows a person the same.
+fn ladder(diagnosis: &Diagnosis) -> Vec<Climbed> {
+    let mut steps = diagnosis.steps.clone();
+    steps.sort_by_key(|step| step.step);
+    let ends: Vec<bool> = (1..=steps.len()).map(|next| rung(&steps, next) != rung(&steps, next - 1)).collect();
+    let climbed = |(step, is_end): (diagnose::Step, bool)| {
+        let command = if is_end { to_look(step.step, diagnosis) } else { None };
+        Climbed { step, command }
+    };
+    steps.into_iter().zip(ends).map(climbed).collect()
+}
+
+fn rung(steps: &[diagnose::Step], index: usize) -> Option<Rung> {
+    steps.get(index).map(|step| step.step)
 }
 
 /// Performs steps in order. One that fails is a finding, and the rest goes on.

@@ -1,6 +1,6 @@
 //! A diagnosis as a colleague would tell it: the sentence, where the packet got to, what to type, and why.
 
-use super::ladder::told_steps;
+use super::ladder::{briefly, told_steps};
 use super::trail::drawing;
 use crate::diagnose::{Diagnosis, Trail};
 use crate::output::text::wrap;
@@ -19,16 +19,19 @@ pub fn diagnosis_text(diagnosis: &Diagnosis, style: Style) -> String {
     if diagnosis.also.is_empty() {
         text.commands("fix", &diagnosis.fix);
     }
-    let seen: Vec<_> = diagnosis.evidence.iter().map(String::as_str).collect();
+    // The ladder shows what was ruled out.
+    let told = diagnosis.evidence.iter().filter(|line| !line.starts_with("ruled out: "));
+    let seen: Vec<_> = told.map(String::as_str).collect();
     text.list("seen", &seen);
-    if !diagnosis.healthy {
-        text.part("ladder", told_steps(&diagnosis.steps, WIDTH - LABEL - 2, style));
+    let columns = WIDTH - LABEL - 2;
+    match diagnosis.cause {
+        None => {}
+        // Then what was ruled out is all there is.
+        Some(Diagnosis::UNKNOWN) => text.part("ladder", told_steps(&diagnosis.steps, columns, style)),
+        Some(_) => text.part("ladder", briefly(&diagnosis.steps, columns, style)),
     }
     let hints: Vec<_> = diagnosis.hints.iter().map(String::as_str).collect();
     text.list("know", &hints);
-    if let Some(why) = &diagnosis.unobserved {
-        text.list("unseen", &[&format!("no packet could be watched on its way: {why}")]);
-    }
     text.text
 }
 
@@ -62,7 +65,7 @@ impl Text {
                 head = " ".repeat(head.len());
             }
             for command in fix {
-                self.text += &format!("{head}$ {}\n", printable(command));
+                self.text += &format!("{head}{}\n", typed(command));
             }
         }
     }
@@ -80,7 +83,7 @@ impl Text {
 
     fn commands(&mut self, label: &str, commands: &[String]) {
         // A command is not broken: it is to be copied.
-        self.part(label, commands.iter().map(|command| format!("$ {}", printable(command))).collect());
+        self.part(label, commands.iter().map(|command| typed(command)).collect());
     }
 
     fn list(&mut self, label: &str, entries: &[&str]) {
@@ -107,4 +110,10 @@ impl Text {
             label = "";
         }
     }
+}
+
+/// As after a shell's prompt; what is only a remark has none.
+fn typed(command: &str) -> String {
+    let command = printable(command);
+    if command.starts_with('#') { command.into_owned() } else { format!("$ {command}") }
 }
