@@ -10,24 +10,13 @@ use serde::Deserialize;
 /// A lab of its own, so that a user's `lab` is left alone.
 const LAB: &str = "demo";
 
-/// A line of a trace; the summary has no `drop`.
-#[derive(Deserialize)]
-struct Record {
-    drop: Option<Drop>,
-}
+/// `netobs diagnose` has found a fault.
+const FAULT: i32 = 4;
 
-/// Why and where a packet was dropped.
-#[derive(Debug, Deserialize)]
-pub struct Drop {
-    /// The kernel's name for why.
-    pub reason: Option<String>,
-    /// The function that dropped it.
-    pub function: Option<String>,
-    /// The namespace.
-    pub netns: Option<String>,
-    /// The device.
-    pub device: Option<String>,
-    fault: Option<bool>,
+/// What the demo needs to know of a diagnosis.
+#[derive(Deserialize)]
+struct Diagnosis {
+    cause: Option<String>,
 }
 
 /// The lab, and the binary that built it.
@@ -73,18 +62,20 @@ impl Stage {
         self.netobs(&arguments)
     }
 
-    /// The same for programs: the packets that were dropped, harmless drops left out.
-    pub fn drops(&self, filter: &str, command: &[&str]) -> Result<Vec<Drop>> {
-        let mut arguments = vec!["trace", "--format", "json", "--drops", filter, "--"];
-        arguments.extend(["ip", "netns", "exec", "demo-c1"]);
-        arguments.extend(command);
-        let output = self.command(&arguments).stderr(Stdio::null()).output().context("start netobs")?;
-        let mut drops = Vec::new();
-        for line in output.stdout.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
-            let record: Record = serde_json::from_slice(line).context("netobs printed a line that is no JSON")?;
-            drops.extend(record.drop.filter(|drop| drop.fault != Some(false)));
+    /// Asks why the first container gets no answer, and holds what netobs says against what is wrong.
+    pub fn diagnose(&self, to: &str, cause: &str) -> Result<()> {
+        let question = ["diagnose", "--from", "demo-c1", "--to", to];
+        println!();
+        self.show(&format!("netobs {}", question.join(" ")))?;
+        let status = self.command(&question).status().context("start netobs")?;
+        let output = self.command(&question).args(["--format", "json"]).output().context("start netobs")?;
+        let found: Diagnosis =
+            serde_json::from_slice(&output.stdout).context("netobs printed a line that is no JSON")?;
+        if status.code() != Some(FAULT) || found.cause.as_deref() != Some(cause) {
+            bail!("netobs did not find what is wrong ({cause}) but {:?}; it ended with {status}", found.cause);
         }
-        Ok(drops)
+        println!();
+        Ok(())
     }
 
     /// Runs a command of the system in the host's namespace and shows it.
@@ -120,7 +111,7 @@ impl Stage {
     }
 }
 
-impl std::ops::Drop for Stage {
+impl Drop for Stage {
     fn drop(&mut self) {
         let removed = self.command(&["lab", "down", LAB]).stdout(Stdio::null()).status();
         if !removed.is_ok_and(|status| status.success()) {
