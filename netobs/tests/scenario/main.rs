@@ -21,6 +21,8 @@ struct Played {
     healthy_before: bool,
     symptom_seen: bool,
     signal_seen: bool,
+    diagnosis: serde_json::Value,
+    diagnosis_right: Option<bool>,
     healed: bool,
     passed: bool,
     moments: Vec<Moment>,

@@ -19,6 +19,7 @@ fn all_pass(lab: &Lab, test: &str) {
     }
     let failed: Vec<_> = outcome.played.iter().filter(|played| !played.passed).map(Played::misses).collect();
     assert!(failed.is_empty(), "{failed:#?}");
+    assert!(outcome.played.iter().all(|played| played.diagnosis_right == Some(true)));
     assert_eq!(outcome.answer.status, 0, "{}", outcome.answer.stderr);
     assert_eq!((outcome.summary.passed, outcome.summary.failed), (outcome.played.len(), 0));
     assert_eq!(lab.remains(), Vec::<String>::new());
@@ -51,6 +52,9 @@ fn no_scenario_is_as_expected_without_its_break() {
         assert!(played.healthy_before && !played.passed, "{:#?}", played.misses());
         assert!(!played.symptom_seen, "{} shows its symptom without its break", played.name);
         assert!(!played.signal_seen, "{} shows its signal without its break", played.name);
+        // And where nothing is broken, nothing is found.
+        assert_eq!(played.diagnosis_right, Some(false), "{}", played.name);
+        assert_eq!(played.diagnosis["cause"], serde_json::Value::Null, "{}: {:#}", played.name, played.diagnosis);
         assert!(played.healed, "{} is broken by its fix", played.name);
     }
     assert_eq!(outcome.answer.status, 5);
