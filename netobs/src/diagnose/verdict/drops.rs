@@ -178,8 +178,13 @@ pub(super) fn account(observation: &Observation, findings: &mut Vec<Finding>) ->
     let dropped = observation.packets.iter().filter_map(|packet| Seen::new(packet, observation));
     let mut dropped: Vec<_> = dropped.map(|seen| (row_of(&seen), seen)).collect();
     // In the order of the table, so that what one drop shows may be what the next one proves.
-    dropped.sort_by_key(|(row, _)| row.unwrap_or(ROWS.len()));
+    dropped.sort_by_key(|(row, seen)| (seen.packet.role == Role::Error, row.unwrap_or(ROWS.len())));
     for (row, seen) in dropped {
+        if seen.packet.role == Role::Error {
+            // Whoever lacks it lacks an answer only where packets are too large.
+            proof::prove(findings, &["mtu-black-hole"], &seen);
+            continue;
+        }
         let row = row.and_then(|row| ROWS.get(row));
         let is_common = row.map_or(seen.packet.role == Role::Neighbour, |row| row.is_common);
         let proven = row.is_some_and(|row| proof::prove(findings, row.proves, &seen));
