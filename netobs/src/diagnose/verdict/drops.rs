@@ -42,7 +42,6 @@ const CABLES: &[&str] = &[
     "bridge-down",
     "device-down",
     "no-carrier",
-    "cable-to-nowhere",
 ];
 const NEIGHBOURS: &[&str] = &[
     "wrong-gateway",
@@ -64,7 +63,7 @@ const NEIGHBOURS: &[&str] = &[
     "port-not-forwarding",
     "stale-neighbour",
     "unknown-host",
-    "cable-to-nowhere",
+    "device-down",
 ];
 
 /// By the reason and function; the first that matches and shows something counts.
@@ -142,7 +141,7 @@ const ROWS: &[Row] = &[
     row(
         &["NO_SOCKET"],
         &[],
-        &["no-listener", "listener-on-loopback", "port-not-published", "dns-unreachable"],
+        &["no-listener", "listener-on-loopback", "listener-elsewhere", "port-not-published", "dns-unreachable"],
         end::no_socket,
     ),
     // Whatever is between the two is the better reason: this comes last.

@@ -73,7 +73,9 @@ pub(super) fn proves(errno: Errno) -> &'static [&'static str] {
         Errno::EHOSTUNREACH => &["unreachable-route", "wrong-gateway"],
         Errno::EACCES => &["prohibit-route"],
         Errno::EPERM => &["output-policy-drop", "output-rule-drop", "conntrack-full", "snat-port-clash"],
-        Errno::ECONNREFUSED => &["no-listener", "listener-on-loopback", "port-not-published", "dns-unreachable"],
+        Errno::ECONNREFUSED => {
+            &["no-listener", "listener-on-loopback", "listener-elsewhere", "port-not-published", "dns-unreachable"]
+        }
         _ => &[],
     }
 }
