@@ -3,6 +3,7 @@
 mod ebpf;
 
 use std::path::PathBuf;
+use std::process::Command;
 
 use anyhow::Result;
 use clap::Args;
@@ -72,12 +73,20 @@ impl Progress {
 /// Builds all of netobs and returns the binary's path.
 pub fn run(project: &Project, profile: Profile, progress: Progress) -> Result<PathBuf> {
     ebpf(project, progress)?;
-    cargo()
-        .args(["build", "--package", "netobs", profile.argument()])
-        .args(progress.argument())
-        .current_dir(project.root())
-        .run()?;
+    let mut build = cargo();
+    build.args(["build", "--package", "netobs", profile.argument()]).args(progress.argument());
+    if let (Profile::Release, Some(revision)) = (profile, revision(project)) {
+        // Not while developing: each commit would build everything anew.
+        build.env("NETOBS_REVISION", revision);
+    }
+    build.current_dir(project.root()).run()?;
     Ok(binary(project, profile))
+}
+
+/// The revision of the sources, which `netobs agent` tells in its metrics. `None` outside a git repository.
+fn revision(project: &Project) -> Option<String> {
+    let described = Command::new("git").args(["describe", "--always", "--dirty"]).current_dir(project.root()).capture();
+    described.ok().map(|text| text.trim().to_owned())
 }
 
 /// Where the binary is once built.
