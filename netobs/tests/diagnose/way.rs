@@ -243,6 +243,63 @@ fn a_healthy_lab_has_no_finding() {
 }
 
 #[test]
+fn a_rule_that_publishes_to_nobody_is_put_right_by_its_own_advice() {
+    if !can_make_labs("a_rule_that_publishes_to_nobody_is_put_right_by_its_own_advice", &["sh"]) {
+        return;
+    }
+    let own = Lab::up();
+    breaks(&own, "dnat-wrong-target");
+    let found = way(&own, "inet", "203.0.113.2:8080").findings;
+    assert!(found[0].evidence.iter().any(|line| line.contains("-c1 listens on port 80")), "{found:#?}");
+    let [fix] = found[0].fix.as_slice() else { panic!("one command: {found:#?}") };
+    crate::common::run("sh", &["-c", fix]).good();
+    let mended = way(&own, "inet", "203.0.113.2:8080");
+    assert!(mended.findings.is_empty(), "{fix}: {:#?}", mended.findings);
+}
+
+/// What is advised is typed, and then nothing is wrong any more.
+const MENDED: [(&str, &str, &str); 10] = [
+    ("host-veth-down", "c1", "10.40.0.1"),
+    ("container-veth-down", "c1", "198.51.100.10"),
+    ("dangling-cable", "c1", "10.40.0.1"),
+    ("no-default-route", "c1", "198.51.100.10"),
+    ("wrong-gateway", "c1", "198.51.100.10"),
+    ("address-without-prefix", "c1", "198.51.100.10"),
+    ("duplicate-routes", "host", "10.40.0.3"),
+    ("host-no-route", "c1", "198.51.100.10"),
+    ("stale-neighbour", "c1", "10.40.0.3"),
+    ("no-masquerade", "c1", "198.51.100.10"),
+];
+
+#[test]
+fn the_advice_mends_what_was_found() {
+    if !can_make_labs("the_advice_mends_what_was_found", &["sh", "sysctl"]) {
+        return;
+    }
+    let mut wrong = Vec::new();
+    for (how, from, to) in MENDED {
+        let own = Lab::up();
+        breaks(&own, how);
+        let found = way(&own, from, to).findings;
+        for fix in found.iter().flat_map(|finding| &finding.fix) {
+            let typed = crate::common::run("sh", &["-c", fix]);
+            if typed.status != 0 {
+                wrong.push(format!("{how}: {fix}: {}", typed.stderr));
+            }
+        }
+        let left = way(&own, from, to).findings;
+        if found.is_empty() || !left.is_empty() {
+            wrong.push(format!("{how}: {left:#?}"));
+        }
+        let ping = own.exec(from, &["ping", "-c1", "-W2", to]);
+        if ping.status != 0 {
+            wrong.push(format!("{how}: {}", ping.stdout));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
 fn the_way_is_a_line_of_devices() {
     if !can_make_labs("the_way_is_a_line_of_devices", &[]) {
         return;

@@ -22,6 +22,7 @@ impl Walker<'_> {
         traveller: &mut Traveller,
     ) -> Next {
         let (netns, bridge) = (stage.netns, arrival.device);
+        self.port = traveller.tuple().dport;
         let Reached::Station(station) = self.reach(netns, bridge, None, dst, true) else {
             self.stages.push(stage);
             return Next::Ends(End::Lost);

@@ -50,6 +50,8 @@ pub(super) struct Walker<'m> {
     /// Rules that rewrote the packet.
     pub(super) rewrites: Vec<(NetnsInode, Rule)>,
     pub(super) flows: Flows,
+    /// The port that the packet goes to by now.
+    pub(super) port: Option<u16>,
     /// Tunnels that the packet is in.
     pub(super) depth: usize,
 }
@@ -68,6 +70,7 @@ impl<'m> Walker<'m> {
             out: Vec::new(),
             rewrites: Vec::new(),
             flows: Flows::default(),
+            port: None,
             depth: 0,
         }
     }
@@ -211,6 +214,7 @@ impl<'m> Walker<'m> {
         stage.tuple_out = traveller.tuple();
         stage.next_hop = Some(next_hop);
         let translated = stage.tuple_in.dst != stage.tuple_out.dst;
+        self.port = stage.tuple_out.dport;
         let reached = self.reach(netns, output, gateway, dst, translated);
         match reached {
             Reached::Station(station) => {

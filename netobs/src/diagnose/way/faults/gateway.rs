@@ -30,7 +30,7 @@ impl Walker<'_> {
         }
         let whose = self.name(named.netns);
         let gateway = self.gateway_of(netns, to)?;
-        let fact = format!("{gateway} is {whose}'s, which forwards nothing");
+        let fact = format!("which is {whose}'s, and {whose} forwards nothing");
         self.named_wrongly(netns, device, gateway, right.address, to, fact);
         Some(right.address)
     }
@@ -45,7 +45,7 @@ impl Walker<'_> {
         neighbours: &[Station],
     ) -> Option<IpAddr> {
         if let Some(right) = self.find_router(netns, to, Some(device)).filter(|right| right.address != gateway) {
-            let fact = format!("nobody on {}'s link has {gateway}", self.device(netns, device));
+            let fact = format!("which nobody on {}'s link has", self.device(netns, device));
             self.named_wrongly(netns, device, gateway, right.address, to, fact);
             return Some(right.address);
         }
@@ -83,6 +83,7 @@ impl Walker<'_> {
         fact: String,
     ) {
         let (name, out) = (self.name(netns), self.device(netns, device));
+        let others = format!("{right} on {out} leads on to {to}");
         let found = match self.machine.matching(netns, to, None) {
             Some(RouteAnswer::Found(found)) => Some(found),
             Some(RouteAnswer::Refused(_)) | None => None,
@@ -95,9 +96,9 @@ impl Walker<'_> {
             cause: "wrong-gateway",
             rung: Rung::Gateway,
             force: Force::Stops,
-            sentence: format!("{name}'s {route} leads to {gateway}: {fact}. The gateway there is {right}."),
+            sentence: format!("{name}'s {route} leads to {gateway}, {fact}; the gateway there is {right}."),
             culprit: self.culprit(netns, format!("{prefix} via {gateway}")),
-            evidence: vec![format!("`ip route get {to}` in {name}: via {gateway} dev {out}"), fact],
+            evidence: vec![format!("`ip route get {to}` in {name}: via {gateway} dev {out}"), others],
             fix: vec![
                 self.machine.ip(netns, &format!("{family}route replace {prefix} via {right} dev {}", word(&out))),
             ],

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use crate::diagnose::typed::word;
 use crate::diagnose::way::owner::Claim;
-use crate::diagnose::way::segment::Station;
+use crate::diagnose::way::segment::{Crossing, Station};
 use crate::diagnose::way::walker::{Direction, Walker};
 use crate::diagnose::{Finding, Force, Rung};
 use crate::netlink::{Ifindex, NeighbourState};
@@ -21,7 +21,13 @@ impl Walker<'_> {
         claim: Claim,
     ) {
         let (from, at) = (self.device_in(netns, device), self.device_in(station.netns, station.link));
-        let whole = station.mends.is_empty();
+        // What is whole only in thought is not told as a fact.
+        let mended = |crossing: &&Crossing| {
+            self.mended.was_down(crossing.netns, crossing.link)
+                || self.mended.is_plugged_in(crossing.netns, crossing.link)
+                || crossing.bridge.is_some_and(|bridge| self.mended.was_down(crossing.netns, bridge))
+        };
+        let whole = station.mends.is_empty() && !station.path.iter().any(|crossing| mended(&crossing));
         let how = match claim {
             Claim::Strong => format!("{address} is {at}"),
             Claim::Weak => format!("{at} answers for {address}, which another of its devices has"),

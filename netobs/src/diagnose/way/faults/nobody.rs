@@ -8,9 +8,13 @@ use crate::diagnose::way::mended::ThoughtRoute;
 use crate::diagnose::way::reach::owners;
 use crate::diagnose::way::segment::Station;
 use crate::diagnose::way::walker::{Direction, Walker};
-use crate::diagnose::{Finding, Force, Rung};
-use crate::netlink::{Address, Ifindex};
+use crate::diagnose::{Finding, Force, Protocol, Rung};
+use crate::netlink::{Address, DiagSocket, Ifindex, Transport};
 use crate::netns::NetnsInode;
+use crate::rules::Backend;
+
+/// No more neighbours than this are asked who listens.
+const ASKED: usize = 64;
 
 impl Walker<'_> {
     /// Says why, and returns the device and gateway to go on by, if there are any.
@@ -118,14 +122,29 @@ impl Walker<'_> {
         let rule = rule.or_else(|| self.rewrites.last().map(|(_, rule)| rule.clone()));
         let asked = self.question.to;
         let port = self.question.port.map(|port| format!(" port {port}")).unwrap_or_default();
+        let serving = self.who_serves(netns, to, neighbours);
         let mut evidence = vec![self.met(neighbours, to)];
         let mut fix = Vec::new();
         if let Some(rule) = &rule {
             evidence.insert(0, format!("the rule in {name}: {rule}"));
-            if let (crate::rules::Backend::Nft, Some(handle)) = (rule.backend, rule.handle) {
-                let chain = format!("{} {} {}", rule.family, word(&rule.table), word(&rule.chain));
-                fix.push(in_netns(&name, &format!("nft delete rule {chain} handle {handle}")));
+            if let (Backend::Nft, Some(handle)) = (rule.backend, rule.handle) {
+                let place = format!("{} {} {}", rule.family, rule.table, rule.chain);
+                let changed = serving.as_ref().map(|(_, right)| rule.text.replace(&to.to_string(), &right.to_string()));
+                let line = match changed.filter(|changed| *changed != rule.text) {
+                    Some(changed) => format!("replace rule {place} handle {handle} {changed}"),
+                    None => format!("delete rule {place} handle {handle}"),
+                };
+                fix.push(in_netns(&name, &format!("nft {}", word(&line))));
             }
+        }
+        let mut hints =
+            vec!["a container that is started again may get another address; rules made by hand do not follow".into()];
+        if let (Some((whose, right)), Some(port)) = (&serving, self.port) {
+            evidence.push(format!("{whose} listens on port {port}, and has {right}"));
+        } else {
+            hints.push(
+                "who should get it now, the machine does not tell: nobody else there listens on that port".into(),
+            );
         }
         let finding = Finding {
             cause: "dnat-wrong-target",
@@ -138,11 +157,34 @@ impl Walker<'_> {
             culprit: self.culprit(netns, rule.map_or_else(|| format!("DNAT to {to}"), |rule| rule.to_string())),
             evidence,
             fix,
-            hints: vec![
-                "a container that is started again may get another address; rules made by hand do not follow".into(),
-            ],
+            hints,
         };
         self.found(finding);
+    }
+
+    /// The only one on the link that listens on the port, with its address there.
+    fn who_serves(&mut self, netns: NetnsInode, to: IpAddr, neighbours: &[Station]) -> Option<(String, IpAddr)> {
+        let port = self.port?;
+        let transport = match self.question.protocol {
+            Protocol::Tcp => Transport::Tcp,
+            Protocol::Udp => Transport::Udp,
+            Protocol::Icmp => return None,
+        };
+        let mut serving = Vec::new();
+        for station in neighbours.iter().filter(|station| station.netns != netns).take(ASKED) {
+            let Some(view) = self.machine.view(station.netns) else { continue };
+            let own = view.addresses_of(station.link).find(|own| own.address.is_ipv6() == to.is_ipv6());
+            let Some(address) = own.map(|own| own.address) else { continue };
+            let sockets = self.machine.handle(station.netns).and_then(|handle| DiagSocket::open_in(handle).ok());
+            let sockets = sockets.and_then(|mut sockets| sockets.listeners(transport).ok()).unwrap_or_default();
+            let takes = sockets.iter().any(|socket| {
+                socket.local.port() == port && (socket.local.ip().is_unspecified() || socket.local.ip() == address)
+            });
+            if takes {
+                serving.push((self.name(station.netns), address));
+            }
+        }
+        if serving.len() == 1 { serving.pop() } else { None }
     }
 
     fn nobody_has_it(&mut self, netns: NetnsInode, device: Ifindex, to: IpAddr, neighbours: &[Station]) {

@@ -32,6 +32,10 @@ impl Walker<'_> {
         let view = self.machine.view(netns)?;
         let mut best: Option<((u32, u32), Router)> = None;
         for link in view.links.iter().filter(|link| !link.loopback && only.is_none_or(|only| only == link.ifindex)) {
+            // What a bridge's ports lead to, the bridge does.
+            if self.mended.master(netns, link).is_some() {
+                continue;
+            }
             let of_family =
                 |own: &&crate::netlink::Address| own.address.is_ipv6() == to.is_ipv6() && !is_link_local(own.address);
             let own: Vec<_> = view.addresses_of(link.ifindex).filter(of_family).cloned().collect();
