@@ -5,8 +5,6 @@ use std::net::IpAddr;
 use super::traveller::Traveller;
 use super::{drops, nat, port};
 use crate::diagnose::{Finding, Protocol};
-use crate::event::Tuple;
-use crate::netlink::within;
 use crate::netlink::{Address, Link};
 use crate::rules::{End, InetHook, Packet, Rewrite, Rules};
 
@@ -46,8 +44,6 @@ pub struct Passed {
     pub findings: Vec<Finding>,
     /// The rule that rewrote it.
     pub rewrite: Option<Rewrite>,
-    /// The tuple with which it came. The traveller has the new one.
-    pub before: Option<Tuple>,
     /// What could not be told of the rules, a line each.
     pub undecided: Vec<String>,
 }
@@ -59,9 +55,9 @@ pub fn pass(place: &Place<'_>, hop: &Hop<'_>, traveller: &mut Traveller) -> Pass
     let packet = &mut traveller.packet;
     packet.iif = hop.iif.map(str::to_owned);
     packet.oif = hop.oif.map(str::to_owned);
-    let before = packet.tuple;
+    let to = packet.tuple.dst;
     let device = if hop.hook == InetHook::Prerouting { hop.iif } else { hop.oif };
-    let own = device.and_then(|device| own_address(place, device, before.dst, hop.next_hop));
+    let own = device.and_then(|device| own_address(place, device, to, hop.next_hop));
     let asked = |packet: &Packet| place.rules.passes(packet, hop.hook, own);
     let passage = if has_ports { port::ask(packet, asked) } else { asked(packet) };
     *packet = passage.after;
@@ -76,7 +72,7 @@ pub fn pass(place: &Place<'_>, hop: &Hop<'_>, traveller: &mut Traveller) -> Pass
         }
     };
     findings.extend(passage.rewrite.as_ref().and_then(|met| nat::clash(place.netns, met, traveller.protocol())));
-    Passed { findings, rewrite: passage.rewrite, before: Some(before), undecided: passage.undecided }
+    Passed { findings, rewrite: passage.rewrite, undecided: passage.undecided }
 }
 
 /// The address that a device gives what it sends (`inet_select_addr`): of the next hop's net if there is one, else its
@@ -86,6 +82,6 @@ fn own_address(place: &Place<'_>, device: &str, to: Option<IpAddr>, next_hop: Op
     let ipv6 = to?.is_ipv6();
     let of_device = |address: &&Address| address.ifindex == ifindex && address.address.is_ipv6() == ipv6;
     let mut all = place.addresses.iter().filter(of_device);
-    let near = next_hop.and_then(|hop| all.clone().find(|own| within(hop, own.address, own.prefix_length)));
+    let near = next_hop.and_then(|hop| all.clone().find(|own| own.covers(hop)));
     near.or_else(|| all.next()).map(|address| address.address)
 }

@@ -104,11 +104,6 @@ impl Traveller {
         self.certain
     }
 
-    /// Whether it is the answer.
-    pub fn answers(&self) -> bool {
-        self.answers
-    }
-
     /// `icmp`, `tcp` or `udp`.
     pub fn protocol(&self) -> Protocol {
         self.protocol
