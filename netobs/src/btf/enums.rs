@@ -54,6 +54,13 @@ impl<S: Into<String>> FromIterator<(S, i64)> for EnumValues {
 }
 
 impl Types<'_> {
+    /// The value of an enumerator, if this is the record of an enum without a name, 32 bits wide, that has it.
+    pub(super) fn enumerator(&self, id: u32, name: &str) -> Option<i64> {
+        let record = self.record(id).filter(|record| record.name == 0 && record.kind() == Kind::Enum)?;
+        let is_it = |[known, _]: &[u32; 2]| self.string(*known) == name;
+        record.elements::<2>().find(is_it).and_then(|_| self.enum_values(id)?.value(name))
+    }
+
     /// The enumerators of an enum's record.
     pub(super) fn enum_values(&self, id: u32) -> Option<EnumValues> {
         let record = self.record(id)?;

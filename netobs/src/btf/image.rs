@@ -102,6 +102,11 @@ impl Image {
         self.first_id.saturating_add(u32::try_from(self.records.len()).unwrap_or(u32::MAX))
     }
 
+    /// Its own ids.
+    pub(super) fn ids(&self) -> Range<u32> {
+        self.first_id..self.next_id()
+    }
+
     /// Whether `id` is one of an earlier blob's (0 is `void` everywhere).
     pub(super) fn precedes(&self, id: u32) -> bool {
         id < self.first_id

@@ -151,6 +151,12 @@ impl Btf {
         types.enum_values(id)
     }
 
+    /// The value of an enumerator of one of the kernel's enums that have no name. Modules' are not looked through.
+    pub fn enumerator(&self, name: &str) -> Option<i64> {
+        let types = Types::of(&self.base);
+        self.base.ids().find_map(|id| types.enumerator(id, name))
+    }
+
     /// Whether the kernel or a networking module has a function of this name in its BTF. A function that was inlined
     /// everywhere is absent; one that is present may still refuse to be attached to.
     pub fn has_function(&self, name: &str) -> bool {

@@ -57,6 +57,12 @@ fn the_running_kernel_has_the_fields_the_programs_read() {
         "sock.__sk_common.skc_net.net",
         "nf_hook_state.hook",
         "nf_hook_state.pf",
+        "neighbour.ha",
+        "neighbour.arp_queue",
+        "neighbour.probes",
+        "neighbour.updated",
+        "neigh_parms.data",
+        "sk_buff_head.qlen",
     ] {
         if path.starts_with("nf_conn") && !has_conntrack(&btf) {
             continue;
@@ -88,6 +94,10 @@ fn the_running_kernels_answers_agree_with_each_other() {
     assert_eq!(field("sk_buff.end").offset + 4, field("sk_buff.head").offset);
     let reasons = btf.enum_values("skb_drop_reason").unwrap();
     assert!(reasons.value("SKB_DROP_REASON_NETFILTER_DROP").is_some_and(|value| reasons.name(value).is_some()));
+
+    let probes = ["MCAST", "UCAST", "APP"].map(|kind| btf.enumerator(&format!("NEIGH_VAR_{kind}_PROBES")).unwrap());
+    assert!(probes.is_sorted_by(|one, other| one < other), "{probes:?}");
+    assert_eq!(btf.enumerator("NEIGH_VAR_NOBODY_KNOWS"), None);
 
     assert_eq!(btf.function("ip_forward").unwrap().to_string(), "(struct sk_buff *skb) -> int");
     assert!(!btf.has_function("no_such_function_anywhere"));
