@@ -42,13 +42,21 @@ pub enum Hook {
     IcmpSend,
     /// `icmp6_send`: the same in ICMPv6.
     Icmp6Send,
+    /// `___neigh_create`: somebody on a link is to be found, of whom nothing was known.
+    NeighCreate,
+    /// `__neigh_event_send`: a packet for a neighbour whose link-layer address is not known was put into its queue.
+    NeighEventSendDone,
+    /// `__neigh_update`: a neighbour's address is to be changed, and what waited for it to be sent.
+    NeighUpdate,
+    /// The end of the same.
+    NeighUpdateDone,
     /// One of the kernel functions a packet passes: [`Call::site`](crate::Call::site) says which.
     Function,
 }
 
 impl Hook {
     /// Every hook, in the order of their numbers.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 24] = [
         Self::NetDevQueue,
         Self::NetDevStartXmit,
         Self::NetifRx,
@@ -68,6 +76,10 @@ impl Hook {
         Self::Fib6TableLookup,
         Self::IcmpSend,
         Self::Icmp6Send,
+        Self::NeighCreate,
+        Self::NeighEventSendDone,
+        Self::NeighUpdate,
+        Self::NeighUpdateDone,
         Self::Function,
     ];
 
@@ -138,6 +150,10 @@ impl Hook {
                 | Self::Fib6TableLookup
                 | Self::IcmpSend
                 | Self::Icmp6Send
+                | Self::NeighCreate
+                | Self::NeighEventSendDone
+                | Self::NeighUpdate
+                | Self::NeighUpdateDone
                 | Self::Function
         )
     }

@@ -27,7 +27,8 @@ impl Bits {
 
 macro_rules! layout {
     ($($(#[$doc:meta])* $field:ident: $path:literal,)*; $($(#[$bits_doc:meta])* $bits:ident: $bits_path:literal,)*) => {
-        /// Offsets in bytes from the start of the struct named first in each path.
+        /// Offsets in bytes from the start of the struct named first in each path; with `#`, the size of a struct; with
+        /// `=`, the value of an enumerator.
         #[repr(C)]
         #[derive(Clone, Copy, Debug)]
         pub struct Layout {
@@ -145,6 +146,27 @@ layout! {
     fdb_port: "net_bridge_fdb_entry.dst",
     fdb_node: "net_bridge_fdb_entry.fdb_node",
     list_next: "hlist_node.next",
+    dev_address_length: "net_device.addr_len",
+    skb_previous: "sk_buff.prev",
+    list_last: "sk_buff_head.prev",
+    list_length: "sk_buff_head.qlen",
+    neigh_table: "neighbour.tbl",
+    neigh_family: "neigh_table.family",
+    neigh_device: "neighbour.dev",
+    neigh_key: "neighbour.primary_key",
+    neigh_address: "neighbour.ha",
+    neigh_state: "neighbour.nud_state",
+    neigh_dead: "neighbour.dead",
+    neigh_probes: "neighbour.probes",
+    /// In jiffies: when the state last changed.
+    neigh_updated: "neighbour.updated",
+    /// A `struct sk_buff_head`.
+    neigh_queue: "neighbour.arp_queue",
+    neigh_parms: "neighbour.parms",
+    /// An array of `int`.
+    neigh_values: "neigh_parms.data",
+    /// Index in `neigh_values`.
+    neigh_unicast_probes: "=NEIGH_VAR_UCAST_PROBES",
     ;
     skb_cloned: "sk_buff.cloned",
     skb_pkt_type: "sk_buff.pkt_type",

@@ -14,6 +14,7 @@ mod hops;
 pub mod icmp;
 mod layout;
 mod lookup;
+mod wait;
 
 pub use call::{CALL_BYTES, Call, Cookie};
 pub use condition::Conditions;
@@ -25,6 +26,7 @@ pub use hook::Hook;
 pub use hops::{HOP_ROWS, HopCounts, HopKey};
 pub use layout::{Bits, Layout, MISSING};
 pub use lookup::Lookup;
+pub use wait::{Wait, nud};
 
 /// Bytes of packet that the filter sees and an event carries: room for Ethernet, IPv6 with an extension header, TCP
 /// with options, or a VXLAN outer and inner header.

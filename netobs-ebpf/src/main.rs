@@ -23,6 +23,7 @@ mod programs;
 mod record;
 mod rejected;
 mod seen;
+mod waiting;
 
 /// The programs neither index nor divide unchecked; the compiler still wants somewhere to go.
 #[cfg(not(test))]

@@ -17,7 +17,7 @@ use crate::fingerprint::Fingerprint;
 use crate::identity::{self, Entry, Identity};
 use crate::packet::{Extent, Header, read_header};
 use crate::record::{Sighting, device_name, is_ring_busy, record};
-use crate::{bridge, rejected, seen};
+use crate::{bridge, rejected, seen, waiting};
 
 /// Filled by user space before the object is loaded.
 #[unsafe(no_mangle)]
@@ -147,6 +147,9 @@ pub unsafe fn observe<A: Access>(spot: Spot, skb: *const u8) {
     unsafe {
         sighting.fdb = bridge::look(hook, skb, &extent, &header);
         record::<A>(&sighting, &extent, &header);
+    }
+    if matches!(hook, Hook::NetDevQueue | Hook::KfreeSkb) && waiting::is_any() {
+        waiting::over(hook, skb as u64, sighting.packet);
     }
     if hook.is_free() && sighting.flags & (flags::COPY | flags::FIRST) == 0 {
         identity::forget(skb as u64);

@@ -4,6 +4,7 @@ mod drops;
 mod function;
 mod hops;
 mod icmp;
+mod neighbour;
 mod netfilter;
 mod route;
 mod tc;

@@ -9,27 +9,44 @@ use aya_ebpf::helpers::bpf_jiffies64;
 /// a neighbour to answer.
 const LONGEST_STAY: u64 = 30_000;
 
-/// A time that any CPU may write. The BPF target has no atomic load; an aligned word is read and written whole.
+/// When something last happened, in jiffies; 0 if it never did. Any CPU may write it: the BPF target has no atomic load,
+/// but an aligned word is read and written whole.
 #[repr(transparent)]
-struct Time(UnsafeCell<u64>);
+pub struct Time(UnsafeCell<u64>);
 
 // SAFETY: see above; which of two writers wins does not matter.
 unsafe impl Sync for Time {}
 
-/// When an address was last remembered; 0 if none ever was.
+impl Time {
+    pub const NEVER: Self = Self(UnsafeCell::new(0));
+
+    /// It happened.
+    #[inline(always)]
+    pub fn note(&self) {
+        // SAFETY: see above; the helper has no preconditions.
+        unsafe { self.0.get().write_volatile(bpf_jiffies64()) };
+    }
+
+    /// Whether it happened so lately that its packet may still be there.
+    #[inline(always)]
+    pub fn is_lately(&self) -> bool {
+        // SAFETY: see above; volatile because other CPUs write it.
+        let last = unsafe { self.0.get().read_volatile() };
+        // SAFETY: the helper has no preconditions.
+        last != 0 && unsafe { bpf_jiffies64() }.wrapping_sub(last) < LONGEST_STAY
+    }
+}
+
+/// When an address was last remembered.
 #[unsafe(no_mangle)]
-static LAST: Time = Time(UnsafeCell::new(0));
+static LAST: Time = Time::NEVER;
 
 #[inline(always)]
 pub fn is_anything_followed() -> bool {
-    // SAFETY: see `Time`; volatile because other CPUs write it.
-    let last = unsafe { LAST.0.get().read_volatile() };
-    // SAFETY: the helper has no preconditions.
-    last != 0 && unsafe { bpf_jiffies64() }.wrapping_sub(last) < LONGEST_STAY
+    LAST.is_lately()
 }
 
 #[inline(always)]
 pub fn note() {
-    // SAFETY: see `Time`; the helper has no preconditions.
-    unsafe { LAST.0.get().write_volatile(bpf_jiffies64()) };
+    LAST.note();
 }

@@ -126,7 +126,7 @@ impl Lookup {
 }
 
 /// An address as the kernel keeps it: in network order, IPv4 in the first word.
-fn address(family: u8, words: [u32; 4]) -> Option<IpAddr> {
+pub(super) fn address(family: u8, words: [u32; 4]) -> Option<IpAddr> {
     let [first, second, third, fourth] = words.map(u32::from_be);
     match family {
         AF_INET => Some(Ipv4Addr::from_bits(first).into()),

@@ -9,6 +9,7 @@ mod lookup;
 mod nested;
 mod part;
 mod record;
+mod wait;
 
 pub use answer::Answer;
 pub use call::Call;
@@ -19,3 +20,4 @@ pub use lookup::{Lookup, RouteKind};
 pub use nested::{Nested, Wrapper};
 pub use part::Part;
 pub use record::{Captured, Event, Origin, Record, decode};
+pub use wait::{Wait, WaitStage, WaitState};

@@ -10,6 +10,7 @@ use super::ids::{DeviceName, DropReason, PacketId};
 use super::lookup::Lookup;
 use super::nested::Nested;
 use super::part::Part;
+use super::wait::Wait;
 use crate::netlink::{Ifindex, MacAddress};
 use crate::netns::NetnsInode;
 
@@ -107,14 +108,16 @@ pub enum Record {
     Event(Event),
     /// A packet at the entry of a function.
     Call(Call),
+    /// A packet that waits for a neighbour, or no longer does.
+    Wait(Wait),
 }
 
 /// Decodes one record. `None` if the bytes are not one, which would be a defect of ours.
 pub fn decode(bytes: &[u8], layout: Option<&ConntrackLayout>) -> Option<Record> {
-    if bytes.len() == Call::BYTES {
-        Call::decode(bytes).map(Record::Call)
-    } else {
-        event(bytes, layout).map(Record::Event)
+    match bytes.len() {
+        Call::BYTES => Call::decode(bytes).map(Record::Call),
+        Wait::BYTES => Wait::decode(bytes).map(Record::Wait),
+        _ => event(bytes, layout).map(Record::Event),
     }
 }
 

@@ -6,6 +6,7 @@ mod outcome;
 mod pieces;
 mod route;
 mod tracker;
+mod wait;
 
 use std::sync::Arc;
 
@@ -15,6 +16,7 @@ pub use bridge::{Asked, Bridging, Why};
 pub use nat::{Rewrite, RewriteKind};
 pub use outcome::{Ending, Outcome, judge};
 pub use tracker::Tracker;
+pub use wait::Waiting;
 
 use crate::event::{
     Answer, Captured, Conntrack, DeviceName, DropReason, Headers, Lookup, Nested, Origin, PacketId, Part, Tuple,
@@ -151,6 +153,8 @@ pub struct Journey {
     pub steps: Vec<Step>,
     /// What NAT made of it, in order.
     pub rewrites: Vec<Rewrite>,
+    /// The neighbours it waited for, in order.
+    pub waits: Vec<Waiting>,
     /// The ICMP error it was answered with last, and where.
     pub answered: Option<(Answer, Option<NetnsInode>)>,
     /// How many copies of it are packets of their own.

@@ -7,13 +7,15 @@ use netobs_ebpf::Hook;
 
 use super::pieces::Uncut;
 use super::{Drop, Hop, Journey, Passage, Rewrite, RewriteKind, Step, nat};
-use crate::event::{Call, Event, Headers, Origin, PacketId, Wrapper};
+use crate::event::{Call, Event, Headers, Origin, PacketId, Wait, Wrapper};
 use crate::netns::NetnsInode;
 
 /// A journey that ended may still get one event: the copy that a raw socket held is freed when it is read.
 const SETTLE: u64 = 20_000_000;
 /// A journey of which nothing is heard for so long is over.
 const QUIET: u64 = 300_000_000;
+/// A neighbour is asked three times, a second apart, before what waits for it is dropped: such a journey stays open.
+const WAITING: u64 = 10_000_000_000;
 /// Under a flood, so long must do: packets that UDP took without a word pile up otherwise.
 const QUIET_IN_A_CROWD: u64 = 50_000_000;
 /// Open journeys are bounded: at about 4 KiB each these are 32 MiB.
@@ -101,6 +103,16 @@ impl Tracker {
         journey.step(call);
     }
 
+    /// Takes in that a packet waits for a neighbour, or no longer does.
+    pub fn wait(&mut self, wait: &Wait) {
+        let Some(journey) = self.open.get_mut(&wait.packet) else { return };
+        journey.wait(wait);
+        if journey.is_waiting() {
+            // Younger ones are not held back for seconds.
+            self.starts.remove(&(journey.started, wait.packet));
+        }
+    }
+
     /// Journeys that are over at `now` (`CLOCK_MONOTONIC`, nanoseconds), in the order they began.
     pub fn finished(&mut self, now: u64) -> Vec<Journey> {
         while let Some((due, packet)) = self.ended.front().copied() {
@@ -120,10 +132,10 @@ impl Tracker {
             if journey.is_over() {
                 continue;
             }
-            let heard_until = journey.last + QUIET;
+            let heard_until = journey.last + if journey.is_waiting() { WAITING } else { QUIET };
             if heard_until > now && !crowded {
                 // Out of order in the queue, by as much as it was heard of: it is looked at a little late.
-                self.waiting.push_back((heard_until, packet));
+                self.waiting.push_back((heard_until.min(now + QUIET), packet));
                 continue;
             }
             self.early += u64::from(journey.last + QUIET_IN_A_CROWD > now);
@@ -186,6 +198,7 @@ impl Journey {
             hops: Vec::with_capacity(14),
             steps: Vec::new(),
             rewrites: Vec::new(),
+            waits: Vec::new(),
             answered: None,
             copies: 0,
             pieces: 0,
@@ -219,6 +232,8 @@ impl Journey {
             | Hook::TcEgress => self.pass(event),
             // Recorded as calls.
             Hook::Function => {}
+            // Recorded as waits.
+            Hook::NeighCreate | Hook::NeighEventSendDone | Hook::NeighUpdate | Hook::NeighUpdateDone => {}
             Hook::FibTableLookup | Hook::Fib6TableLookup => self.look_up(event),
             Hook::IcmpSend | Hook::Icmp6Send => {
                 self.answered = event.answer.map(|answer| (answer, event.netns)).or(self.answered);

@@ -8,6 +8,7 @@ mod bridge;
 mod escape;
 mod format;
 mod functions;
+mod neighbour;
 mod record;
 mod route;
 mod screen;
@@ -18,6 +19,7 @@ mod writer;
 pub use bridge::BridgeRecord;
 pub use escape::{printable, shortened};
 pub use format::Format;
+pub use neighbour::NeighbourRecord;
 pub use record::{
     AnswerRecord, ConntrackRecord, DropRecord, EndRecord, HopRecord, MssRecord, NatRecord, NetfilterRecord,
     PacketRecord, RuleRecord, SmallestMtu, TupleRecord,

@@ -4,7 +4,7 @@
 
 use serde::Serialize;
 
-use super::{BridgeRecord, RouteRecord};
+use super::{BridgeRecord, NeighbourRecord, RouteRecord};
 use crate::evidence::{Evidence, Receiver};
 use crate::rules::{Finding, Rule};
 
@@ -255,6 +255,8 @@ pub struct PacketRecord {
     pub nat: Vec<NatRecord>,
     /// Into how many fragments or segments it was cut, as far as they were seen.
     pub pieces: u32,
+    /// Whom it waited for on its way.
+    pub neighbours: Vec<NeighbourRecord>,
     /// `delivered`, `dropped`, `left`, `cloned-away`, `unknown`.
     pub outcome: &'static str,
     /// The ICMP error that the kernel answered it with.

@@ -6,7 +6,7 @@ use super::record::{
     AnswerRecord, CapabilitiesRecord, DropRecord, EndRecord, HopRecord, MssRecord, NatRecord, NetfilterRecord,
     OutcomeCounts, PacketRecord, RuleRecord, SummaryRecord, TupleRecord,
 };
-use super::{Style, functions, printable, shortened};
+use super::{NeighbourRecord, Style, functions, printable, shortened};
 use crate::evidence::Receiver;
 
 /// Columns a text line may take.
@@ -37,6 +37,10 @@ pub(super) fn packet(out: &mut impl Write, packet: &PacketRecord, style: Style) 
         if let Some((offered, clamped)) = packet.mss.as_ref().filter(|mss| mss.hop == Some(index)).and_then(clamping) {
             trail(out, &mut functions, style)?;
             writeln!(out, "{INDENT}{}", style.change(&format!("mss {offered} ⇒ {clamped}")))?;
+        }
+        for neighbour in packet.neighbours.iter().filter(|neighbour| neighbour.before_hop == index) {
+            trail(out, &mut functions, style)?;
+            waited(out, neighbour, style)?;
         }
         if hop.is_function {
             functions.push(hop.hook);
@@ -82,6 +86,9 @@ pub(super) fn packet(out: &mut impl Write, packet: &PacketRecord, style: Style) 
     // The last netfilter hook may have rewritten what was thrown away before the next.
     for nat in packet.nat.iter().filter(|nat| nat.before_hop >= packet.hops.len()) {
         rewritten(out, nat, style)?;
+    }
+    for neighbour in packet.neighbours.iter().filter(|neighbour| neighbour.before_hop >= packet.hops.len()) {
+        waited(out, neighbour, style)?;
     }
     if let Some(answer) = &packet.answered {
         writeln!(out, "{INDENT}{}", style.change(&answered(answer)))?;
@@ -217,6 +224,13 @@ fn dropped(out: &mut impl Write, drop: &DropRecord, style: Style) -> io::Result<
         for look in &drop.look {
             writeln!(out, "{INDENT}{}", style.faint(&format!("try: {}", printable(look))))?;
         }
+    }
+    Ok(())
+}
+
+fn waited(out: &mut impl Write, neighbour: &NeighbourRecord, style: Style) -> io::Result<()> {
+    for line in wrap(&neighbour.line(), WIDTH - INDENT.len()) {
+        writeln!(out, "{INDENT}{}", if neighbour.is_fault() { style.change(&line) } else { style.faint(&line) })?;
     }
     Ok(())
 }

@@ -135,12 +135,13 @@ fn name_bridges(layout: &mut Layout, btf: &Btf) {
     }
 }
 
-/// Byte offset of a dotted path, or the size of a struct for a path that begins with `#`.
+/// Byte offset of a dotted path; for one that begins with `#` the size of a struct, with `=` the value of an enumerator.
 fn offset(btf: &Btf, path: &str) -> Option<u32> {
-    match path.strip_prefix('#') {
-        Some(name) => btf.size_of(name),
+    match (path.strip_prefix('#'), path.strip_prefix('=')) {
+        (Some(name), _) => btf.size_of(name),
+        (_, Some(name)) => btf.enumerator(name).and_then(|value| u32::try_from(value).ok()),
         // The byte that a bit field begins in.
-        None => btf.field(path).map(|field| field.offset + field.bits.map_or(0, |bits| bits.offset / 8)),
+        (None, None) => btf.field(path).map(|field| field.offset + field.bits.map_or(0, |bits| bits.offset / 8)),
     }
 }
 

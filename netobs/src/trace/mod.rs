@@ -4,6 +4,7 @@ mod firewall;
 mod info;
 mod mss;
 mod narrate;
+mod neighbour;
 mod order;
 mod route;
 mod run;

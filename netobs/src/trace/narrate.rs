@@ -7,17 +7,18 @@ use netobs_ebpf::Hook;
 use super::firewall::Firewall;
 use super::info::{info, meaning};
 use super::mss::mss;
+use super::neighbour::neighbour;
 use super::order::{Order, Place};
 use super::time::WallClock;
-use crate::event::{Answer, Conntrack, Detail, Direction, Origin, Proto, Tuple, Wrapper};
+use crate::event::{Answer, Conntrack, Detail, Direction, Origin, Proto, Tuple, WaitStage, Wrapper};
 use crate::evidence::{self, Gatherer};
 use crate::explain;
 use crate::journey::{self, Bridging, Drop, Ending, Hop, Journey, Outcome, Passage, RewriteKind, Why};
 use crate::netlink::MacAddress;
 use crate::netns::NetnsInode;
 use crate::output::{
-    AnswerRecord, BridgeRecord, ConntrackRecord, DropRecord, EndRecord, HopRecord, NatRecord, NetfilterRecord,
-    PacketRecord, RuleRecord, TupleRecord,
+    AnswerRecord, BridgeRecord, ConntrackRecord, DropRecord, EndRecord, HopRecord, NatRecord, NeighbourRecord,
+    NetfilterRecord, PacketRecord, RuleRecord, TupleRecord,
 };
 use crate::probe::{HookRow, Kernel};
 use crate::state::{Namespaces, Neighbourhood};
@@ -104,6 +105,7 @@ impl<'k> Narrator<'k> {
             hops: order.iter().filter_map(|place| self.place(journey, *place)).collect(),
             nat: self.rewrites(journey, &order),
             pieces: journey.pieces,
+            neighbours: self.neighbours(journey, &order),
             outcome: outcome.name(),
             answered: journey.answered.as_ref().map(|(answer, netns)| self.answer(answer, *netns)),
             drop: match &journey.dropped {
@@ -257,6 +259,31 @@ impl<'k> Narrator<'k> {
             });
         }
         records
+    }
+
+    fn neighbours(&mut self, journey: &Journey, order: &Order) -> Vec<NeighbourRecord> {
+        let mut records = Vec::new();
+        for waiting in &journey.waits {
+            let is_certain = waiting.wait.stage != WaitStage::Dropped
+                || journey.dropped.as_ref().is_some_and(|drop| self.is_by_neighbour(drop));
+            if is_certain {
+                let netns = self.netns(waiting.wait.netns);
+                let before_hop = match waiting.wait.since {
+                    Some(since) => order.after(journey, since),
+                    None => order.of_hop(waiting.before_hop),
+                };
+                records.push(neighbour(waiting, netns, before_hop));
+            }
+        }
+        records
+    }
+
+    /// Whether the packet was thrown away out of a neighbour's queue.
+    fn is_by_neighbour(&mut self, drop: &Drop) -> bool {
+        self.kernel.reason(drop.reason).is_some_and(|reason| reason.starts_with("NEIGH_"))
+            || self
+                .function(drop.location)
+                .is_some_and(|function| function.trim_start_matches('_').starts_with("neigh_"))
     }
 
     fn drop(&mut self, drop: &Drop, journey: &Journey) -> DropRecord {

@@ -38,6 +38,15 @@ impl Order {
         self.0.iter().position(|place| *place == Place::Hop(hop)).unwrap_or(self.0.len())
     }
 
+    /// Where the first hop or step is that came after this time.
+    pub(super) fn after(&self, journey: &Journey, time: u64) -> usize {
+        let is_later = |place: &Place| match place {
+            Place::Hop(hop) => journey.hops.get(*hop).is_some_and(|hop| hop.time > time),
+            Place::Step(step) => journey.steps.get(*step).is_some_and(|step| step.time > time),
+        };
+        self.0.iter().position(is_later).unwrap_or(self.0.len())
+    }
+
     /// Where the first hop or step is that shows what a rewrite made of the packet.
     pub(super) fn rewritten_before(&self, journey: &Journey, rewrite: &Rewrite) -> usize {
         let hop = self.of_hop(rewrite.before_hop);

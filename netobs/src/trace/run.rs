@@ -197,7 +197,8 @@ impl<'k> Trace<'k> {
                     }
                 }
                 Record::Call(call) if call.time >= self.since => self.tracker.call(&call),
-                Record::Call(_) => {}
+                Record::Wait(wait) if wait.time >= self.since => self.tracker.wait(&wait),
+                Record::Call(_) | Record::Wait(_) => {}
             }
         }
         (read, newest)

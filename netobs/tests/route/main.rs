@@ -13,6 +13,7 @@ mod tracer;
 
 mod answer;
 mod bridge;
+mod neighbour;
 mod pieces;
 mod routing;
 mod tunnel;

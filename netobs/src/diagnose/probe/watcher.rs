@@ -230,7 +230,8 @@ impl Attached {
                     }
                 }
                 Some(Record::Call(call)) if call.time >= self.since => self.tracker.call(&call),
-                Some(Record::Call(_)) | None => {}
+                Some(Record::Wait(wait)) if wait.time >= self.since => self.tracker.wait(&wait),
+                Some(Record::Call(_) | Record::Wait(_)) | None => {}
             }
         }
     }

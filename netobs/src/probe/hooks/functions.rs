@@ -145,7 +145,7 @@ static AREAS: [Area; 13] = [
     Area {
         module: None,
         adds: "the neighbour entry that the link-layer address comes from",
-        blind_spot: "which packets wait for a neighbour's link-layer address",
+        blind_spot: "the functions in which a packet gets its link-layer address",
         functions: &[
             row("neigh_resolve_output", "(struct neighbour *neigh, struct sk_buff *skb)"),
             row("neigh_connected_output", "(struct neighbour *neigh, struct sk_buff *skb)"),
