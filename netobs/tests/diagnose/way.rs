@@ -300,6 +300,29 @@ fn the_advice_mends_what_was_found() {
 }
 
 #[test]
+fn nobody_is_missed_who_shares_anothers_link() {
+    if !can_make_labs("nobody_is_missed_who_shares_anothers_link", &["ip"]) {
+        return;
+    }
+    let own = Lab::up();
+    let shared = "link add mv0 link c1-h type macvlan mode bridge";
+    let (host, c2) = (own.netns("host"), own.netns("c2"));
+    let ip = |netns: &str, words: &str| {
+        crate::common::run("ip", &[&["-n", netns], words.split(' ').collect::<Vec<_>>().as_slice()].concat())
+    };
+    if ip(&host, "link set c1-h nomaster").status != 0 || ip(&host, shared).status != 0 {
+        crate::common::skip("nobody_is_missed_who_shares_anothers_link", "this kernel has no macvlan");
+        return;
+    }
+    ip(&host, &format!("link set mv0 netns {c2}")).good();
+    ip(&c2, "link set mv0 up").good();
+    ip(&c2, "address add 10.40.0.77/24 dev mv0").good();
+    let way = way(&own, "c1", "10.40.0.77");
+    assert!(!causes(&way).contains(&"unknown-host"), "{:#?}", way.findings);
+    assert!(way.unknown.iter().any(|line| line.contains("10.40.0.77 is mv0")), "{:#?}", way.unknown);
+}
+
+#[test]
 fn the_way_is_a_line_of_devices() {
     if !can_make_labs("the_way_is_a_line_of_devices", &[]) {
         return;

@@ -149,7 +149,13 @@ impl Walker<'_> {
         if let Some((blind, link)) = found.blind {
             let device = self.device(blind, link);
             let name = self.machine.name(blind);
-            self.unknown.push(format!("the other end of {device} in {name} cannot be found"));
+            self.unknown.push(format!("what is behind {device} in {name} cannot be seen; {next_hop} may be there"));
+            return Reached::Nobody;
+        }
+        if let Some((other, upper)) = self.rides_on_a_link(next_hop) {
+            let (device, name) = (self.device(other, upper), self.machine.name(other));
+            self.unknown.push(format!("{next_hop} is {device} in {name}, which shares another's link: not followed"));
+            return Reached::Nobody;
         }
         match gateway {
             Some(gateway) => match self.wrong_gateway(netns, device, gateway, to, &found.others) {
@@ -161,5 +167,18 @@ impl Walker<'_> {
                 None => Reached::Nobody,
             },
         }
+    }
+
+    /// Somebody who has the address on a device that hangs on another's link, where no frame can be followed to it.
+    fn rides_on_a_link(&mut self, address: IpAddr) -> Option<(NetnsInode, Ifindex)> {
+        for netns in self.machine.all() {
+            let Some(view) = self.machine.view(netns) else { continue };
+            let own = view.addresses.iter().find(|own| own.address == address).map(|own| own.ifindex);
+            let kind = own.and_then(|own| view.link(own)).and_then(|link| link.kind.as_deref());
+            if let (Some(own), Some("macvlan" | "ipvlan" | "macvtap" | "ipvtap")) = (own, kind) {
+                return Some((netns, own));
+            }
+        }
+        None
     }
 }
