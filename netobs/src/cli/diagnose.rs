@@ -55,7 +55,7 @@ pub(super) fn run(arguments: DiagnoseArguments) -> anyhow::Result<ExitCode> {
     // It attaches while the machine is looked at.
     let mut watcher = Watcher::start(&[question.to]);
     let told = &mut |waiting: &str| eprintln!("netobs: {}", printable(waiting));
-    let diagnosis = diagnose(&mut Machine::new(), Some(&mut watcher), &question, told);
+    let diagnosis = diagnose(&mut Machine::new(), Some(&mut watcher), &question, told).with_containers();
     tell(&diagnosis, arguments.format)?;
     Ok(if diagnosis.healthy { ExitCode::SUCCESS } else { ExitCode::from(FAULT) })
 }

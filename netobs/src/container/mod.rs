@@ -46,6 +46,13 @@ pub fn names() -> Vec<String> {
     names
 }
 
+/// The name of the container that a process is in, by the id in its cgroup's path.
+pub fn name_of(pid: i32) -> Option<String> {
+    let group = std::fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?;
+    let known = api::names().into_iter().chain(folders::all().into_iter().map(|it| (it.id, it.name)));
+    known.into_iter().find(|(id, _)| id.len() > SHORTEST_ID && group.contains(id.as_str())).map(|(_, name)| name)
+}
+
 impl Container {
     fn is_called(&self, name: &str) -> bool {
         self.name == name || self.name.rsplit('/').next() == Some(name)

@@ -14,6 +14,7 @@
 //! and the last sighting.
 
 pub mod along;
+mod containers;
 mod diagnosis;
 pub mod end;
 pub mod endpoint;
