@@ -79,8 +79,16 @@ pub fn diagnose(
     verdict::verdict(question, &netns, known, &observation)
 }
 
+/// The devices of a way, in order. What goes in circles comes by each of them again and again: twice is enough.
 fn devices(stages: &[Stage]) -> Vec<(String, String)> {
-    let of =
-        |stage: &Stage| stage.devices().map(|device| (stage.name.clone(), device.name.clone())).collect::<Vec<_>>();
-    stages.iter().flat_map(of).collect()
+    let mut devices: Vec<(String, String)> = Vec::new();
+    for stage in stages {
+        for device in stage.devices() {
+            let here = (stage.name.clone(), device.name.clone());
+            if devices.iter().filter(|known| **known == here).count() < 2 {
+                devices.push(here);
+            }
+        }
+    }
+    devices
 }

@@ -149,6 +149,12 @@ impl Observation {
         asked.any(|packet| packet.record.outcome == "delivered")
     }
 
+    /// Whether one of the asked packets was seen to die, copies for bystanders left out.
+    pub fn is_dropped(&self) -> bool {
+        let mut asked = self.packets.iter().filter(|packet| packet.role == Role::Asked && packet.flow == 0);
+        asked.any(|packet| packet.record.drop.is_some() && packet.record.parent.is_none())
+    }
+
     /// Whether it was a datagram and somebody took it: not everybody answers.
     pub fn is_taken(&self, question: &Question) -> bool {
         question.protocol == Protocol::Udp && self.is_delivered()
@@ -299,7 +305,7 @@ impl Run<'_> {
         let began = Instant::now();
         let patience = match took {
             Some(took) => (took * PATIENCE_PER_ANSWER).clamp(NEAR, FAR),
-            None if self.outlook.is_near => NEAR,
+            None if self.outlook.is_near || self.outlook.is_explained => NEAR,
             None => FAR,
         };
         let mut sent = 1;

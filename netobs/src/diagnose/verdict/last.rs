@@ -7,8 +7,7 @@ use crate::output::HopRecord;
 /// The last place at which the asked packet was seen and nothing happened to it, or its answer if there was one.
 pub(super) fn last_good(observation: &Observation) -> Option<Sighting> {
     // Somebody on the way may have answered in the name of whom it was sent to: with a reset, for one.
-    let died = of_the_first(observation, Role::Asked)
-        .any(|packet| packet.record.drop.is_some() && packet.record.parent.is_none());
+    let died = observation.is_dropped();
     let answer = || furthest(observation, Role::Answer).filter(|_| !died || observation.is_answered());
     answer().or_else(|| furthest(observation, Role::Asked))
 }

@@ -46,7 +46,9 @@ pub(super) fn verdict(question: &Question, netns: &str, known: Known, observatio
     let (out, back) = trail::trails(observation, &out, &back);
     let last_good = last::last_good(observation);
     let mut evidence: Vec<String> = observation.attempts.iter().map(words::attempt).collect();
-    evidence.extend(unexplained.iter().map(ToString::to_string));
+    if !observation.is_answered() {
+        evidence.extend(unexplained.iter().map(ToString::to_string));
+    }
     evidence.extend(refuted.iter().map(words::refuted));
     evidence.extend(doubtful.iter().map(words::doubtful));
     if let Some(why) = &observation.unobserved {

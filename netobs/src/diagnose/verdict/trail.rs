@@ -10,7 +10,9 @@ use super::known::Devices;
 pub(super) fn trails(observation: &Observation, out: &Devices, back: &Devices) -> (Trail, Trail) {
     let asked = sightings(observation, Role::Asked);
     let answers = sightings(observation, Role::Answer);
-    let arrived = !answers.is_empty() || observation.is_answered() || observation.is_delivered();
+    // Whoever refuses it answers, too, but not in the name of somebody who took it.
+    let refused = !observation.is_answered() && observation.is_dropped();
+    let arrived = observation.is_answered() || observation.is_delivered() || (!answers.is_empty() && !refused);
     let is_watched = observation.unobserved.is_none();
     let out = trail(&asked, out, is_watched, is_watched && !arrived);
     let back = trail(&answers, back, is_watched, is_watched && arrived && !observation.is_answered());
@@ -45,15 +47,17 @@ fn trail(seen: &[Seen], devices: &Devices, is_watched: bool, is_broken: bool) ->
         let last = seen.iter().rev().find_map(|seen| devices.iter().rposition(|device| seen.is(device)));
         rest = last.and_then(|last| devices.get(last + 1..)).unwrap_or_default();
     }
-    places.extend(rest.iter().map(|device| {
-        let here = seen.iter().find(|seen| seen.is(device));
-        Place {
+    for (index, device) in rest.iter().enumerate() {
+        // A device that the way leads by twice was passed once, if the packet died in between.
+        let again = is_broken && rest.iter().take(index).any(|before| before == device);
+        let here = seen.iter().find(|seen| seen.is(device) && !again);
+        places.push(Place {
             netns: Some(device.0.clone()),
             device: Some(device.1.clone()),
             seen: is_watched.then_some(here.is_some()),
             after: here.map(|seen| seen.after),
-        }
-    }));
+        });
+    }
     let passed = places.iter().rposition(|place| place.seen == Some(true)).map_or(0, |last| last + 1);
     Trail { places, breaks_at: is_broken.then_some(passed) }
 }
