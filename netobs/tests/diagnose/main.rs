@@ -2,8 +2,50 @@
 #![expect(clippy::unwrap_used, reason = "a helper that fails is a test that fails")]
 
 mod gate;
+mod healthy;
 mod probe;
+mod question;
 mod way;
 
 #[path = "../common/mod.rs"]
 mod common;
+
+use std::net::{IpAddr, SocketAddr};
+
+use netobs::diagnose::endpoint::find;
+use netobs::diagnose::machine::Machine;
+use netobs::diagnose::{Diagnosis, Protocol, Question, Watcher, diagnose};
+
+use common::{Answer, Lab, netobs, run, skip};
+
+/// Asks from a node of a lab, to `ADDRESS` or `ADDRESS:PORT`, with a watcher that serves many.
+#[track_caller]
+fn ask(watcher: &mut Watcher, lab: &Lab, from: &str, to: &str) -> Diagnosis {
+    let from = find(&lab.netns(from)).unwrap();
+    let (to, port, protocol) = match (to.parse::<IpAddr>(), to.parse::<SocketAddr>()) {
+        (Ok(address), _) => (address, None, Protocol::Icmp),
+        (_, Ok(socket)) => (socket.ip(), Some(socket.port()), Protocol::Tcp),
+        _ => unreachable!("{to}"),
+    };
+    diagnose(&mut Machine::new(), Some(watcher), &Question { from, to, port, protocol }, &mut |_| {})
+}
+
+/// A watcher, if this kernel allows one.
+fn watcher(test: &str) -> Option<Watcher> {
+    if !common::can_make_labs(test, &["ip"]) {
+        return None;
+    }
+    let mut watcher = Watcher::start(&[]);
+    match watcher.ready() {
+        Ok(()) => Some(watcher),
+        Err(why) => {
+            skip(test, &why);
+            None
+        }
+    }
+}
+
+/// `netobs diagnose …`
+fn told(arguments: &[&str]) -> Answer {
+    run(netobs(), &[&["diagnose"], arguments].concat())
+}
