@@ -52,7 +52,10 @@ impl Walker<'_> {
             && let Some(RouteAnswer::Found(entry)) = self.machine.matching(netns, to, None)
             && entry.table == Route::MAIN
         {
-            self.net_is_cut_off(netns, to, entry.prefix_length);
+            let taken = entry.prefix_length;
+            if !self.net_went_with_its_link(netns, to, taken) {
+                self.net_is_cut_off(netns, to, taken);
+            }
         }
         if let Some(thought) = self.thought(netns, to, answer.as_ref()) {
             let ThoughtRoute { gateway, device, .. } = thought;

@@ -74,6 +74,25 @@ impl Walker<'_> {
         self.mended.route(netns, to).is_some()
     }
 
+    /// The same, where a route with this prefix length is taken instead, which leads somewhere else.
+    pub(in crate::diagnose::way) fn net_went_with_its_link(
+        &mut self,
+        netns: NetnsInode,
+        to: IpAddr,
+        taken: u8,
+    ) -> bool {
+        let Some(view) = self.machine.view(netns) else { return false };
+        let is_down = |own: &&Address| {
+            let down = view
+                .link(own.ifindex)
+                .is_some_and(|link| !self.mended.is_up(netns, link) && !link.loopback && link.master.is_none());
+            down && own.covers(to) && own.prefix_length > taken
+        };
+        let Some(link) = view.addresses.iter().find(is_down).map(|own| own.ifindex) else { return false };
+        self.is_down(netns, link, Some(to));
+        true
+    }
+
     /// The route that comes with an address was taken away, and the packet would take another, or none.
     fn net_has_no_route(&mut self, netns: NetnsInode, to: IpAddr) -> bool {
         self.net_is_cut_off(netns, to, 0)
