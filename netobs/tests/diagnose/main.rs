@@ -1,8 +1,11 @@
 //! `netobs diagnose` on real networks: what is broken in them on purpose must be what it names, and nothing else.
-#![expect(clippy::unwrap_used, reason = "a helper that fails is a test that fails")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a helper that fails is a test that fails")]
 
+mod docker;
 mod gate;
 mod healthy;
+mod invented;
+mod pairs;
 mod probe;
 mod question;
 mod way;
@@ -28,6 +31,11 @@ fn ask(watcher: &mut Watcher, lab: &Lab, from: &str, to: &str) -> Diagnosis {
         _ => unreachable!("{to}"),
     };
     diagnose(&mut Machine::new(), Some(watcher), &Question { from, to, port, protocol }, &mut |_| {})
+}
+
+/// Every cause that it names, in the order to mend them.
+fn causes(diagnosis: &Diagnosis) -> Vec<&'static str> {
+    diagnosis.cause.into_iter().chain(diagnosis.also.iter().map(|finding| finding.cause)).collect()
 }
 
 /// A watcher, if this kernel allows one.

@@ -27,6 +27,8 @@ pub enum Need {
     Build,
     /// The machine's network tools, for the lab, the demo and the integration tests.
     Lab,
+    /// A container engine, which the integration tests on this machine run.
+    Tests,
     /// The emulator and the other kernels.
     Machines,
 }
@@ -48,6 +50,7 @@ fn table(project: &Project) -> Vec<(Need, Box<dyn Requirement + '_>)> {
         (Need::Build, Box::new(linker::BpfLinker::new(project))),
         (Need::Build, Box::new(crates::Crates::new(project))),
         (Need::Lab, Box::new(packages::LAB)),
+        (Need::Tests, Box::new(packages::TESTS)),
         (Need::Machines, Box::new(packages::MACHINES)),
         (Need::Machines, Box::new(qemu::Emulator::new(project))),
     ];

@@ -54,6 +54,12 @@ pub const LAB: Packages = Packages {
     ],
 };
 
+/// A real container engine, and what its containers run. The tests start the engine in namespaces of its own.
+pub const TESTS: Packages = Packages {
+    purpose: "for the tests with a container engine",
+    packages: &[program("docker.io", "dockerd"), program("busybox-static", "busybox")],
+};
+
 /// What images for the emulated machines are made of and with.
 pub const MACHINES: Packages = Packages {
     purpose: "for the emulated machines",

@@ -44,7 +44,7 @@ impl Arguments {
 
 /// Runs them all, prints a table, and fails unless nothing failed.
 pub fn run(project: &Project, arguments: &Arguments) -> Result<ExitCode> {
-    setup::run(project, if arguments.quick { Need::Lab } else { Need::Machines })?;
+    setup::run(project, if arguments.quick { Need::Tests } else { Need::Machines })?;
     let started = Instant::now();
     let mut report = Report::default();
     if let Err(error) = run_stages(project, arguments, &mut report) {
