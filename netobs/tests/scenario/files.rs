@@ -116,7 +116,7 @@ proto = "icmp"
         (":20:", "sadness"),
         (":25:", "reasons"),
         (":26:", "not a counter"),
-        (":27:", "icmp knows no ports"),
+        (":28:", "icmp knows no ports"),
         ("", "[[fix]] is missing"),
         ("", "[explain] is missing"),
     ];
