@@ -66,6 +66,8 @@ pub(super) const HOP_TABLE: &str = "HOPS";
 const EVENTS: &str = "EVENTS";
 /// See above.
 const PACKETS: &str = "PACKETS";
+const WAITING: &str = "WAITING";
+const NEIGHBOURS: &str = "NEIGHBOURS";
 /// A ring buffer is a power of two of pages, of 64 KiB at the most.
 const SMALLEST_RING: u32 = 64 << 10;
 
@@ -86,6 +88,8 @@ pub(super) fn load_for_drops(
         .map_max_entries(HOP_TABLE, 1)
         .map_max_entries(EVENTS, SMALLEST_RING)
         .map_max_entries(PACKETS, 1)
+        .map_max_entries(WAITING, 1)
+        .map_max_entries(NEIGHBOURS, 1)
         .load(&object)?)
 }
 
@@ -104,6 +108,8 @@ pub(super) fn load_for_hops(
         .map_max_entries(HOP_TABLE, rows)
         .map_max_entries(EVENTS, SMALLEST_RING)
         .map_max_entries(PACKETS, 1)
+        .map_max_entries(WAITING, 1)
+        .map_max_entries(NEIGHBOURS, 1)
         .load(OBJECT)?)
 }
 

@@ -9,7 +9,7 @@ use netobs::diagnose::{Endpoint, Finding, Force, Protocol, Question, way};
 use netobs::netns::{Netns, in_netns};
 use nix::sys::socket::{Backlog, listen};
 
-use crate::common::{Lab, can_make_labs, has, lab, run, skip};
+use crate::common::{Lab, can_make_labs, has, lab, run, skip, takes_too_long};
 
 /// The default lab, and what may be asked in it.
 struct Network {
@@ -94,7 +94,11 @@ impl Network {
 
 #[test]
 fn rules_that_drop_are_named_and_taken_away() {
-    let Some(net) = Network::new("rules_that_drop_are_named_and_taken_away", &[]) else { return };
+    let test = "rules_that_drop_are_named_and_taken_away";
+    if takes_too_long(test) {
+        return;
+    }
+    let Some(net) = Network::new(test, &[]) else { return };
     net.is_well();
     let chain = |hook: &str, policy: &str| {
         format!(
@@ -216,7 +220,11 @@ fn who_listens_and_who_does_not() {
 
 #[test]
 fn devices_that_take_less_than_they_are_sent() {
-    let Some(net) = Network::new("devices_that_take_less_than_they_are_sent", &[]) else { return };
+    let test = "devices_that_take_less_than_they_are_sent";
+    if takes_too_long(test) {
+        return;
+    }
+    let Some(net) = Network::new(test, &[]) else { return };
     let finds = |node: &str, command: &str, asked: Asked, cause: &str| {
         net.type_in(node, command);
         let finding = net.only(asked, cause, Force::Harms);
@@ -275,7 +283,7 @@ fn many_flows_and_one_port() {
 #[test]
 fn a_connection_table_without_room() {
     let test = "a_connection_table_without_room";
-    if crate::common::takes_too_long(test) {
+    if takes_too_long(test) {
         return;
     }
     let Some(net) = Network::new(test, &[]) else { return };

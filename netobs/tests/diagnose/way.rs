@@ -7,7 +7,7 @@ use netobs::diagnose::way::{End, Way, walk};
 use netobs::diagnose::{Endpoint, Protocol, Question};
 use netobs::netns::Netns;
 
-use crate::common::{Lab, can_make_labs};
+use crate::common::{Lab, can_make_labs, takes_too_long};
 
 /// Walks from a node to `ADDRESS` or `ADDRESS:PORT`; a port that ends in `u` is one of UDP.
 #[track_caller]
@@ -151,7 +151,9 @@ const INVENTED: [(&str, &str, &str, &str, &[&str]); 28] = [
 
 #[test]
 fn faults_that_are_no_scenario_are_found_and_several_at_once() {
-    if !can_make_labs("faults_that_are_no_scenario_are_found_and_several_at_once", &["bridge"]) {
+    if takes_too_long("faults_that_are_no_scenario_are_found_and_several_at_once")
+        || !can_make_labs("faults_that_are_no_scenario_are_found_and_several_at_once", &["bridge"])
+    {
         return;
     }
     let mut wrong = Vec::new();
@@ -171,7 +173,7 @@ fn faults_that_are_no_scenario_are_found_and_several_at_once() {
 
 #[test]
 fn each_fault_is_found_and_no_other() {
-    if !can_make_labs("each_fault_is_found_and_no_other", &[]) {
+    if takes_too_long("each_fault_is_found_and_no_other") || !can_make_labs("each_fault_is_found_and_no_other", &[]) {
         return;
     }
     let mut wrong = Vec::new();
@@ -221,7 +223,7 @@ const HEALTHY: [(&str, &str, &[&str]); 26] = [
 
 #[test]
 fn a_healthy_lab_has_no_finding() {
-    if !can_make_labs("a_healthy_lab_has_no_finding", &[]) {
+    if takes_too_long("a_healthy_lab_has_no_finding") || !can_make_labs("a_healthy_lab_has_no_finding", &[]) {
         return;
     }
     let mut wrong = Vec::new();
@@ -273,7 +275,9 @@ const MENDED: [(&str, &str, &str); 10] = [
 
 #[test]
 fn the_advice_mends_what_was_found() {
-    if !can_make_labs("the_advice_mends_what_was_found", &["sh", "sysctl"]) {
+    if takes_too_long("the_advice_mends_what_was_found")
+        || !can_make_labs("the_advice_mends_what_was_found", &["sh", "sysctl"])
+    {
         return;
     }
     let mut wrong = Vec::new();
