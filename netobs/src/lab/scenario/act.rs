@@ -3,11 +3,14 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
 use super::super::process::Process;
-use super::super::{Error, Result, cgroup, nat};
+use super::super::status::services_missing;
+use super::super::{Error, Result, cgroup, interrupt, nat};
 use super::stage::Stage;
 use super::step::{Action, LinkStep, Step};
 use super::{attempt, conntrack};
@@ -16,6 +19,11 @@ use crate::netlink::fault::{forget_neighbour, set_hairpin, set_neighbour};
 use crate::netlink::remove::{delete_address, delete_route};
 use crate::netlink::{Ifindex, Link, Request, Socket};
 use crate::netns::in_netns;
+
+/// The longest that servers may take to start or stop.
+const OBEYING: Duration = Duration::from_secs(5);
+/// Between two looks at them.
+const PAUSE: Duration = Duration::from_millis(1);
 
 /// Performs one step.
 pub(super) fn perform(stage: &Stage, step: &Step) -> Result<()> {
@@ -64,13 +72,7 @@ pub(super) fn perform(stage: &Stage, step: &Step) -> Result<()> {
             ip.or(ip6).map(drop).map_err(failed)
         }
         Action::Nft(text) => feed(stage, node, text),
-        Action::Services(on) => {
-            let state = stage.node(node)?;
-            let init =
-                state.init.and_then(Process::find).ok_or_else(|| Error::Dead { namespace: state.namespace.clone() })?;
-            let signal = if *on { Signal::SIGUSR2 } else { Signal::SIGUSR1 };
-            init.signal(signal).map_err(Error::io(format!("{node}: signal its PID 1")))
-        }
+        Action::Services(on) => switch_services(stage, node, *on),
         Action::Resolver(server) => stage.set_resolver(node, *server),
         Action::Memory(limit) => {
             let state = stage.node(node)?;
@@ -86,6 +88,24 @@ pub(super) fn perform(stage: &Stage, step: &Step) -> Result<()> {
         }
         Action::Run(words) => attempt::run_command(stage, node, words),
     }
+}
+
+/// Tells a node's PID 1 to start or stop its servers, and waits until they listen, or no longer do.
+fn switch_services(stage: &Stage, node: &str, on: bool) -> Result<()> {
+    let (state, described) = (stage.node(node)?, stage.described(node)?);
+    let dead = || Error::Dead { namespace: state.namespace.clone() };
+    let identity = state.init.ok_or_else(dead)?;
+    let signal = if on { Signal::SIGUSR2 } else { Signal::SIGUSR1 };
+    let init = Process::find(identity).ok_or_else(dead)?;
+    init.signal(signal).map_err(Error::io(format!("{node}: signal its PID 1")))?;
+    let began = Instant::now();
+    let expected = if on { 0 } else { described.services.len() };
+    // One that does not obey shows in what is tried next.
+    while services_missing(described, identity).len() != expected && began.elapsed() < OBEYING {
+        interrupt::check()?;
+        thread::sleep(PAUSE);
+    }
+    Ok(())
 }
 
 /// rtnetlink in a node.
