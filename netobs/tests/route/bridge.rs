@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::common::{Lab, can_make_labs, skip};
+use super::common::{Lab, can_make_labs, skip, takes_too_long};
 use super::tracer::trace;
 use super::{at, hops, told, within};
 
@@ -81,7 +81,9 @@ fn one_that_was_not_is_flooded() {
 
 #[test]
 fn every_copy_of_a_flooded_frame_says_so() {
-    if !can_make_labs("every_copy_of_a_flooded_frame_says_so", &["ip", "ping", "cat"]) {
+    if takes_too_long("every_copy_of_a_flooded_frame_says_so")
+        || !can_make_labs("every_copy_of_a_flooded_frame_says_so", &["ip", "ping", "cat"])
+    {
         return;
     }
     let lab = acquainted();
@@ -111,7 +113,9 @@ fn every_copy_of_a_flooded_frame_says_so() {
 
 #[test]
 fn what_is_for_everybody_is_flooded_and_goes_up() {
-    if !can_make_labs("what_is_for_everybody_is_flooded_and_goes_up", &["ip", "ping"]) {
+    if takes_too_long("what_is_for_everybody_is_flooded_and_goes_up")
+        || !can_make_labs("what_is_for_everybody_is_flooded_and_goes_up", &["ip", "ping"])
+    {
         return;
     }
     let lab = Lab::up();
@@ -130,7 +134,9 @@ fn what_is_for_everybody_is_flooded_and_goes_up() {
 
 #[test]
 fn what_is_for_the_host_goes_up() {
-    if !can_make_labs("what_is_for_the_host_goes_up", &["ip", "ping", "cat"]) {
+    if takes_too_long("what_is_for_the_host_goes_up")
+        || !can_make_labs("what_is_for_the_host_goes_up", &["ip", "ping", "cat"])
+    {
         return;
     }
     let lab = acquainted();

@@ -6,7 +6,7 @@ use std::time::Duration;
 use netobs::netns::{Netns, in_netns};
 use serde_json::{Value, json};
 
-use super::common::{Lab, can_make_labs, run};
+use super::common::{Lab, can_make_labs, run, takes_too_long};
 use super::records::{Hop, Packet, Traced};
 use super::tracer::{Tracer, trace};
 use super::{at, told, within};
@@ -152,7 +152,7 @@ fn passed_on_once_the_gateway_answers() {
 
 #[test]
 fn waiting_still() {
-    if !can_make_labs("waiting_still", &["ip", "ping", "sysctl"]) {
+    if takes_too_long("waiting_still") || !can_make_labs("waiting_still", &["ip", "ping", "sysctl"]) {
         return;
     }
     let lab = silent_uplink();
@@ -214,7 +214,7 @@ fn pushed_out_of_a_full_queue() {
 
 #[test]
 fn no_more_is_told_of_a_flood() {
-    if !can_make_labs("no_more_is_told_of_a_flood", &["ip", "sysctl"]) {
+    if takes_too_long("no_more_is_told_of_a_flood") || !can_make_labs("no_more_is_told_of_a_flood", &["ip", "sysctl"]) {
         return;
     }
     let lab = Lab::up();

@@ -9,7 +9,7 @@ use std::thread;
 use netobs::netns::{Netns, in_netns};
 use serde_json::Value;
 
-use super::common::{Lab, can_make_labs, skip};
+use super::common::{Lab, can_make_labs, skip, takes_too_long};
 use super::records::{Packet, Traced};
 use super::tracer::{Tracer, trace};
 use super::{at, told, within};
@@ -100,7 +100,9 @@ fn fragments_of_an_own_datagram() {
 /// Pieces that nobody saw whole are nobody's.
 #[test]
 fn fragments_from_elsewhere_have_no_parent() {
-    if !can_make_labs("fragments_from_elsewhere_have_no_parent", &["ip", "ping"]) {
+    if takes_too_long("fragments_from_elsewhere_have_no_parent")
+        || !can_make_labs("fragments_from_elsewhere_have_no_parent", &["ip", "ping"])
+    {
         return;
     }
     let lab = Lab::up();

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::common::{Answer, Lab, can_make_labs, run};
+use super::common::{Answer, Lab, can_make_labs, run, takes_too_long};
 use super::records::{Packet, Traced};
 use super::tracer::trace;
 use super::{at, hops, told, within};
@@ -64,7 +64,7 @@ fn forwarded_and_delivered() {
 
 #[test]
 fn another_table_by_a_rule() {
-    if !can_make_labs("another_table_by_a_rule", &["ip", "ping"]) {
+    if takes_too_long("another_table_by_a_rule") || !can_make_labs("another_table_by_a_rule", &["ip", "ping"]) {
         return;
     }
     let lab = Lab::up();
@@ -98,7 +98,7 @@ fn a_route_that_refuses() {
 
 #[test]
 fn no_route_in_any_table() {
-    if !can_make_labs("no_route_in_any_table", &["ip", "ping"]) {
+    if takes_too_long("no_route_in_any_table") || !can_make_labs("no_route_in_any_table", &["ip", "ping"]) {
         return;
     }
     let lab = Lab::up();

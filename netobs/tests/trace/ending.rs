@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::Signal;
 use nix::unistd::Pid;
 
-use super::common::{Lab, can_make_labs, run, skip};
+use super::common::{Lab, can_make_labs, run, skip, takes_too_long};
 use super::tracer::{PATIENCE, Tracer, at_most, command};
 
 /// `BPF_PROG_GET_FD_BY_ID` and `BPF_LINK_GET_FD_BY_ID` of enum `bpf_cmd`.
@@ -64,7 +64,7 @@ fn a_signal_ends_it_within_a_second_with_the_summary() {
 
 #[test]
 fn a_signal_ends_command_too() {
-    if !can_make_labs("a_signal_ends_command_too", &["sleep"]) {
+    if takes_too_long("a_signal_ends_command_too") || !can_make_labs("a_signal_ends_command_too", &["sleep"]) {
         return;
     }
     for signal in [Signal::SIGINT, Signal::SIGTERM] {
@@ -84,7 +84,7 @@ fn a_signal_ends_command_too() {
 
 #[test]
 fn the_duration_ends_it() {
-    if !can_make_labs("the_duration_ends_it", &[]) {
+    if takes_too_long("the_duration_ends_it") || !can_make_labs("the_duration_ends_it", &[]) {
         return;
     }
     let began = Instant::now();
@@ -96,7 +96,7 @@ fn the_duration_ends_it() {
 
 #[test]
 fn the_count_ends_it() {
-    if !can_make_labs("the_count_ends_it", &["ip", "ping"]) {
+    if takes_too_long("the_count_ends_it") || !can_make_labs("the_count_ends_it", &["ip", "ping"]) {
         return;
     }
     let lab = Lab::up();

@@ -7,7 +7,7 @@ use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use super::common::{Answer, Lab, can_make_labs, netobs, run};
+use super::common::{Answer, Lab, can_make_labs, netobs, run, takes_too_long};
 use super::tracer::{PATIENCE, Tracer, at_most, command, wait};
 
 /// A user who may do nothing.
@@ -81,7 +81,9 @@ fn a_filter_of_ten_thousand_bytes() {
 
 #[test]
 fn standard_output_that_is_closed() {
-    if !can_make_labs("standard_output_that_is_closed", &["ip", "ping"]) {
+    if takes_too_long("standard_output_that_is_closed")
+        || !can_make_labs("standard_output_that_is_closed", &["ip", "ping"])
+    {
         return;
     }
     let lab = Lab::up();
@@ -117,7 +119,9 @@ fn standard_output_that_is_closed() {
 /// Nobody reads: a signal must end it all the same.
 #[test]
 fn standard_output_that_nobody_reads() {
-    if !can_make_labs("standard_output_that_nobody_reads", &["ip", "ping"]) {
+    if takes_too_long("standard_output_that_nobody_reads")
+        || !can_make_labs("standard_output_that_nobody_reads", &["ip", "ping"])
+    {
         return;
     }
     let lab = Lab::up();
@@ -136,7 +140,9 @@ fn standard_output_that_nobody_reads() {
 
 #[test]
 fn an_empty_filter_is_every_packet() {
-    if !can_make_labs("an_empty_filter_is_every_packet", &["ip", "ping"]) {
+    if takes_too_long("an_empty_filter_is_every_packet")
+        || !can_make_labs("an_empty_filter_is_every_packet", &["ip", "ping"])
+    {
         return;
     }
     let lab = Lab::up();
