@@ -62,12 +62,10 @@ pub(super) fn load(
 pub(super) const DROP_TABLE: &str = "DROPS";
 /// As above, the hop counters'.
 pub(super) const HOP_TABLE: &str = "HOPS";
-/// The maps that only a trace uses.
+/// The ring buffer, and the other maps that only a trace uses.
 const EVENTS: &str = "EVENTS";
 /// See above.
-const PACKETS: &str = "PACKETS";
-const WAITING: &str = "WAITING";
-const NEIGHBOURS: &str = "NEIGHBOURS";
+const TRACE_MAPS: [&str; 3] = ["PACKETS", "WAITING", "NEIGHBOURS"];
 /// A ring buffer is a power of two of pages, of 64 KiB at the most.
 const SMALLEST_RING: u32 = 64 << 10;
 
@@ -79,18 +77,7 @@ pub(super) fn load_for_drops(
     filter: &Filter,
     btf: &Btf,
 ) -> Result<Ebpf, ObjectError> {
-    let object = filter.apply_to(OBJECT)?;
-    Ok(EbpfLoader::new()
-        .btf(Some(btf))
-        .override_global("LAYOUT", bytes_of(layout), true)
-        .override_global("DROP_SETTINGS", bytes_of(settings), true)
-        .map_max_entries(DROP_TABLE, rows)
-        .map_max_entries(HOP_TABLE, 1)
-        .map_max_entries(EVENTS, SMALLEST_RING)
-        .map_max_entries(PACKETS, 1)
-        .map_max_entries(WAITING, 1)
-        .map_max_entries(NEIGHBOURS, 1)
-        .load(&object)?)
+    load_for_counting(&filter.apply_to(OBJECT)?, layout, settings, (rows, 1), btf)
 }
 
 /// As [`load`], for the hop counters and with a table of this many rows.
@@ -100,17 +87,29 @@ pub(super) fn load_for_hops(
     rows: u32,
     btf: &Btf,
 ) -> Result<Ebpf, ObjectError> {
-    Ok(EbpfLoader::new()
+    load_for_counting(OBJECT, layout, settings, (1, rows), btf)
+}
+
+/// With so many rows for drops and for hops; what only a trace uses is as small as can be.
+fn load_for_counting(
+    object: &[u8],
+    layout: &Layout,
+    settings: &DropSettings,
+    (drops, hops): (u32, u32),
+    btf: &Btf,
+) -> Result<Ebpf, ObjectError> {
+    let mut loader = EbpfLoader::new();
+    loader
         .btf(Some(btf))
         .override_global("LAYOUT", bytes_of(layout), true)
         .override_global("DROP_SETTINGS", bytes_of(settings), true)
-        .map_max_entries(DROP_TABLE, 1)
-        .map_max_entries(HOP_TABLE, rows)
-        .map_max_entries(EVENTS, SMALLEST_RING)
-        .map_max_entries(PACKETS, 1)
-        .map_max_entries(WAITING, 1)
-        .map_max_entries(NEIGHBOURS, 1)
-        .load(OBJECT)?)
+        .map_max_entries(DROP_TABLE, drops)
+        .map_max_entries(HOP_TABLE, hops)
+        .map_max_entries(EVENTS, SMALLEST_RING);
+    for map in TRACE_MAPS {
+        loader.map_max_entries(map, 1);
+    }
+    Ok(loader.load(object)?)
 }
 
 /// A device name as the kernel keeps it: padded with zero bytes.

@@ -1,14 +1,6 @@
 //! What cannot be done is said in one line, with the contract's exit status.
 
-use std::fs::File;
-use std::os::fd::AsRawFd;
-use std::os::unix::process::CommandExt;
-use std::process::Command;
-
-use super::common::{Answer, can_make_labs, netobs, run};
-
-/// A user who may do nothing.
-const NOBODY: u32 = 65_534;
+use super::common::{as_nobody, can_make_labs, netobs, run};
 
 #[test]
 fn arguments_that_make_no_sense() {
@@ -36,9 +28,5 @@ fn not_root() {
     if !can_make_labs("not_root", &[]) {
         return;
     }
-    // By its descriptor: where it lies may be closed to others.
-    let binary = File::open(netobs()).unwrap();
-    let mut command = Command::new(format!("/proc/self/fd/{}", binary.as_raw_fd()));
-    let output = command.arg("drops").uid(NOBODY).gid(NOBODY).current_dir("/").output().unwrap();
-    Answer::from(output).bad(3, "root");
+    as_nobody(&["drops"]).bad(3, "root");
 }

@@ -1,4 +1,4 @@
-//! Issue point 5: a firewall rule that drops.
+//! A firewall rule that drops.
 
 use super::common::{Lab, can_make_labs, run};
 use super::tracer::trace;

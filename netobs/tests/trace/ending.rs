@@ -1,4 +1,4 @@
-//! Issue point 9: how a trace ends, whoever ends it.
+//! How a trace ends, whoever ends it.
 
 use std::process::Command;
 use std::time::{Duration, Instant};

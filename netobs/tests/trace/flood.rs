@@ -1,4 +1,4 @@
-//! Issue point 7: more packets than anybody can write down. What is lost is counted, what is kept is right.
+//! More packets than anybody can write down. What is lost is counted, what is kept is right.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};

@@ -1,4 +1,4 @@
-//! Issue points 2, 3 and 6: a ping and its answer, between containers, through NAT, over IPv6.
+//! A ping and its answer, between containers, through NAT, over IPv6.
 
 use super::common::{Lab, can_make_labs, run};
 use super::records::{Packet, Traced};

@@ -1,17 +1,11 @@
-//! Issue point 10: what cannot be done is said in one line, with the contract's exit status.
+//! What cannot be done is said in one line, with the contract's exit status.
 
-use std::fs::File;
 use std::io::{BufRead, BufReader};
-use std::os::fd::AsRawFd;
-use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use super::common::{Answer, Lab, can_make_labs, netobs, run, takes_too_long};
+use super::common::{Answer, Lab, as_nobody, can_make_labs, netobs, run, takes_too_long};
 use super::tracer::{PATIENCE, Tracer, at_most, command, wait};
-
-/// A user who may do nothing.
-const NOBODY: u32 = 65_534;
 
 /// Fails the test unless there is one line, that a person would want to read.
 #[track_caller]
@@ -36,11 +30,7 @@ fn not_root() {
     if !can_make_labs("not_root", &[]) {
         return;
     }
-    // By its descriptor: where it lies may be closed to others.
-    let binary = File::open(netobs()).unwrap();
-    let mut command = Command::new(format!("/proc/self/fd/{}", binary.as_raw_fd()));
-    let output = command.args(["trace", "icmp"]).uid(NOBODY).gid(NOBODY).current_dir("/").output().unwrap();
-    refused(&output.into(), &[3], "root");
+    refused(&as_nobody(&["trace", "icmp"]), &[3], "root");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Issue point 4: a connection to a published port, packet by packet.
+//! A connection to a published port, packet by packet.
 
 use std::collections::HashSet;
 use std::io::{Read, Write};

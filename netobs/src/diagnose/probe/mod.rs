@@ -210,7 +210,7 @@ impl Run<'_> {
             Protocol::Icmp => ECHO,
             Protocol::Udp | Protocol::Tcp => DATAGRAM,
         };
-        let (first, source) = self.attempt(self.question, payload, None);
+        let (first, source) = self.attempt(self.question, payload, false, None);
         observation.source = source;
         let answered = first.ending == Ending::Answered;
         let took = first.took;
@@ -232,7 +232,7 @@ impl Run<'_> {
         let echo = Question { protocol: Protocol::Icmp, port: None, ..self.question.clone() };
         let mut attempts = Vec::new();
         if self.question.protocol != Protocol::Icmp {
-            let (small, _) = self.attempt(&echo, ECHO, Some(took));
+            let (small, _) = self.attempt(&echo, ECHO, false, Some(took));
             let answered = small.ending == Ending::Answered;
             attempts.push(small);
             if !answered {
@@ -240,7 +240,7 @@ impl Run<'_> {
                 return attempts;
             }
         }
-        let (large, _) = self.attempt_whole(&echo, mtu.saturating_sub(headers(&echo)), took);
+        let (large, _) = self.attempt(&echo, mtu.saturating_sub(headers(&echo)), true, Some(took));
         attempts.push(large);
         attempts
     }
@@ -255,15 +255,8 @@ impl Run<'_> {
         Some(usize::try_from(mtu).ok()?.min(65_535))
     }
 
-    fn attempt(&mut self, question: &Question, payload: usize, took: Option<Duration>) -> (Attempt, Option<IpAddr>) {
-        self.try_once(question, payload, false, took)
-    }
-
-    fn attempt_whole(&mut self, question: &Question, payload: usize, took: Duration) -> (Attempt, Option<IpAddr>) {
-        self.try_once(question, payload, true, Some(took))
-    }
-
-    fn try_once(
+    /// Sends one packet, until something comes of it. `took` is how long the answer to another one took.
+    fn attempt(
         &mut self,
         question: &Question,
         payload: usize,

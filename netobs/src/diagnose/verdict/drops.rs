@@ -66,34 +66,24 @@ const NEIGHBOURS: &[&str] = &[
     "device-down",
 ];
 
+/// What may be behind a packet that is not routed on.
+const NO_WAY: &[&str] = &[
+    "ip-forward-off",
+    "host-no-route",
+    "no-default-route",
+    "no-route-back",
+    "connected-route-missing",
+    "*forwarding-off",
+    "*-route",
+];
+
 /// By the reason and function; the first that matches and shows something counts.
 const ROWS: &[Row] = &[
-    row(
-        &["IP_INADDRERRORS", "IP_INNOROUTES", "IP_OUTNOROUTES"],
-        &[],
-        &[
-            "ip-forward-off",
-            "host-no-route",
-            "no-default-route",
-            "no-route-back",
-            "connected-route-missing",
-            "*forwarding-off",
-            "*-route",
-        ],
-        route::no_way,
-    ),
+    row(&["IP_INADDRERRORS", "IP_INNOROUTES", "IP_OUTNOROUTES"], &[], NO_WAY, route::no_way),
     row(
         NONE,
         &["ip_error", "ip6_forward", "ip6_pkt_drop", "ip6_pkt_discard", "ip6_pkt_prohibit"],
-        &[
-            "ip-forward-off",
-            "host-no-route",
-            "no-default-route",
-            "no-route-back",
-            "connected-route-missing",
-            "*forwarding-off",
-            "*-route",
-        ],
+        NO_WAY,
         route::no_way,
     ),
     row(&["IP_RPFILTER"], &[], &["rp-filter-strict", "duplicate-routes"], route::reverse_path),

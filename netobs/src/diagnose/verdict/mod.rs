@@ -14,7 +14,7 @@ mod trail;
 mod words;
 
 use super::probe::{Ending, Observation};
-use super::{Culprit, Diagnosis, Finding, Force, Question, Step};
+use super::{Diagnosis, Finding, Force, Question, Step};
 
 pub(super) use known::Known;
 
@@ -62,7 +62,7 @@ pub(super) fn verdict(question: &Question, netns: &str, known: Known, observatio
         cause: None,
         sentence: String::new(),
         last_good,
-        culprit: None::<Culprit>,
+        culprit: None,
         steps,
         evidence,
         fix: Vec::new(),

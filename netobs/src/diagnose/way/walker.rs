@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use super::mended::Mended;
 use super::reach::Reached;
 use super::route::Routed;
-use super::segment::{Mend, Side};
+use super::segment::{Crossing, Mend, Side};
 use super::stage::{Device, End, Passage, Stage, Way};
 use crate::diagnose::gate::{Flows, Hop, Place, Traveller, pass};
 use crate::diagnose::machine::{Machine, View};
@@ -218,15 +218,13 @@ impl<'m> Walker<'m> {
         let reached = self.reach(netns, output, gateway, dst, translated);
         match reached {
             Reached::Station(station) => {
-                let first = station.path.iter().take_while(|crossing| crossing.side == Side::Out).skip(1);
-                stage.below_output = first.filter_map(|crossing| device(&view, crossing.link)).collect();
+                stage.below_output = below(&view, &station.path);
                 self.stages.push(stage);
                 let arrival = self.cross_bridges(&station.path, traveller);
                 Next::On(station.netns, arrival)
             }
             Reached::Outside(station) => {
-                let first = station.path.iter().take_while(|crossing| crossing.side == Side::Out).skip(1);
-                stage.below_output = first.filter_map(|crossing| device(&view, crossing.link)).collect();
+                stage.below_output = below(&view, &station.path);
                 self.stages.push(stage);
                 let visits = station.path.chunk_by(|a, b| !(a.side == Side::Out && b.side == Side::In));
                 for visit in visits.skip(1) {
@@ -338,6 +336,12 @@ impl<'m> Walker<'m> {
 pub(super) enum Next {
     On(NetnsInode, Arrival),
     Ends(End),
+}
+
+/// The devices below the one that the packet leaves by.
+fn below(view: &View, path: &[Crossing]) -> Vec<Device> {
+    let out = path.iter().take_while(|crossing| crossing.side == Side::Out).skip(1);
+    out.filter_map(|crossing| device(view, crossing.link)).collect()
 }
 
 pub(super) fn device(view: &View, ifindex: Ifindex) -> Option<Device> {

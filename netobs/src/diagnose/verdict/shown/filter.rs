@@ -66,8 +66,7 @@ fn unnamed(seen: &Seen<'_>) -> Finding {
     let mut finding = seen.finding("netfilter-drop", Rung::Rules, format!("netfilter, on {device}"), sentence);
     finding.evidence.extend(told.rule_candidates.iter().map(|rule| format!("it may be {rule}")));
     finding.evidence.extend(told.rule_undecided.iter().map(|line| format!("cannot be told: {line}")));
-    let looks = ["nft list ruleset".to_owned()];
-    finding.hints = seen.typed(&looks).into_iter().map(|line| format!("see {line}")).collect();
+    finding.hints = seen.to_see("nft list ruleset".to_owned());
     finding
 }
 
@@ -93,6 +92,6 @@ pub(in super::super) fn program(seen: &Seen<'_>) -> Option<Finding> {
             format!("{look} {} {side}", crate::diagnose::typed::word(device))
         }
     };
-    finding.hints = seen.typed(&[look]).into_iter().map(|line| format!("see {line}")).collect();
+    finding.hints = seen.to_see(look);
     Some(finding)
 }

@@ -25,11 +25,7 @@ pub(in super::super) fn sender(seen: &Seen<'_>) -> Option<Finding> {
     }
     let sentence = format!("The queueing discipline of {name} in {netns} does not take {whose}.");
     let mut finding = seen.finding("queue-drop", Rung::Link, format!("the queue of {name}"), sentence);
-    finding.hints = seen
-        .typed(&[format!("tc -s qdisc show dev {}", word(name))])
-        .into_iter()
-        .map(|line| format!("see {line}"))
-        .collect();
+    finding.hints = seen.to_see(format!("tc -s qdisc show dev {}", word(name)));
     Some(finding)
 }
 

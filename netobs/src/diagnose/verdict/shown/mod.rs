@@ -63,6 +63,11 @@ impl<'a> Seen<'a> {
         commands.iter().map(|command| in_netns(netns, command)).collect()
     }
 
+    /// A hint: what shows more of it.
+    pub(super) fn to_see(&self, command: String) -> Vec<String> {
+        self.typed(&[command]).into_iter().map(|line| format!("see {line}")).collect()
+    }
+
     /// `the packet was dropped in lab-host on br0: NETFILTER_DROP in nf_hook_slow`
     pub(super) fn line(&self) -> String {
         let reason = self.drop.reason.as_deref().unwrap_or("a reason without a name");

@@ -30,7 +30,7 @@ pub(in super::super) fn no_way(seen: &Seen<'_>) -> Option<Finding> {
     };
     let sentence = format!("{netns} {why}: {whose} is thrown away there.");
     let mut finding = seen.finding(cause, rung, format!("no usable route to {to}"), sentence);
-    finding.hints = seen.typed(&[format!("ip route get {to}")]).into_iter().map(|line| format!("see {line}")).collect();
+    finding.hints = seen.to_see(format!("ip route get {to}"));
     Some(finding)
 }
 
