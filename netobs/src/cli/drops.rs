@@ -94,7 +94,7 @@ async fn conduct(
         _ = &mut ended => return Ok(()),
     }
     // Leaving detaches everything.
-    if !last_words(stop, &mut ended).await {
+    if !last_words(stop, &mut ended, &mut signals).await {
         std::process::exit(1);
     }
     Ok(())

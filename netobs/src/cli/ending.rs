@@ -15,13 +15,15 @@ pub(super) const LAST_WORDS: Duration = Duration::from_millis(800);
 pub(super) struct Signals {
     interrupt: Signal,
     terminate: Signal,
+    /// One has come.
+    came: bool,
 }
 
 impl Signals {
     pub(super) fn listen() -> anyhow::Result<Self> {
         let interrupt = signal(SignalKind::interrupt()).context("listen for SIGINT")?;
         let terminate = signal(SignalKind::terminate()).context("listen for SIGTERM")?;
-        Ok(Self { interrupt, terminate })
+        Ok(Self { interrupt, terminate, came: false })
     }
 
     /// Waits for either.
@@ -30,6 +32,7 @@ impl Signals {
             _ = self.interrupt.recv() => {}
             _ = self.terminate.recv() => {}
         }
+        self.came = true;
     }
 }
 
@@ -41,9 +44,15 @@ pub(super) async fn after(duration: Option<Duration>) {
     }
 }
 
-/// Waits for the reader, which was told to stop, to come to its end. False if it is stuck on an output that nobody
-/// reads; that was said.
-pub(super) async fn last_words(stop: &Stop, ended: &mut Receiver<()>) -> bool {
+/// Waits for the reader, which was told to stop, to come to its end. False if a signal said so, too, and it is stuck on
+/// an output that nobody reads; that was said. Without a signal it waits: a pager reads on when its user does.
+pub(super) async fn last_words(stop: &Stop, ended: &mut Receiver<()>, signals: &mut Signals) -> bool {
+    if !signals.came {
+        tokio::select! {
+            _ = &mut *ended => return true,
+            () = signals.any() => stop.now(),
+        }
+    }
     let mut beats = stop.beats();
     loop {
         tokio::select! {

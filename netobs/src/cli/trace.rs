@@ -117,7 +117,7 @@ async fn conduct(
         _ = &mut *reader_ended => return Ok(status),
     }
     // Leaving detaches everything but what is on devices.
-    if !last_words(stop, reader_ended).await {
+    if !last_words(stop, reader_ended, &mut signals).await {
         undo.undo();
         std::process::exit(1);
     }
