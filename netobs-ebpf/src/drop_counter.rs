@@ -1,19 +1,18 @@
 //! Counts drops per CPU in a table, so that nothing per packet reaches user space.
 //!
 //! The kernel does not run a tracing program while the same program runs on the same CPU (`__bpf_trace_run`): a drop in a
-//! softirq that interrupts the counting of another drop would be lost. So there are two programs. The first counts, and
-//! notes which packet it saw. The second runs right after it and counts what the first did not see. It must not be
-//! misled when the interruption comes between the two for the interrupted packet, so it looks at those packets only
-//! whose drop runs on the stack for interrupts: nothing that drops packets interrupts those. A drop on a task's own stack
-//! interrupts nothing, and is always seen by the first.
+//! softirq that interrupts the counting of another drop would be lost, and where tracing can be preempted (7.0) all drops
+//! of the task that runs instead. So there are several programs, run one after the other for each call of the tracepoint.
+//! The first counts, and notes which call it counted; each later one counts what no note is found of.
 
 use core::mem::MaybeUninit;
-use core::ptr::null;
+use core::ptr::{addr_of, addr_of_mut, null, read_volatile, write_volatile};
 
-use aya_ebpf::helpers::generated::bpf_get_current_task_btf;
+use aya_ebpf::EbpfContext;
+use aya_ebpf::helpers::generated::bpf_map_lookup_percpu_elem;
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{PerCpuArray, PerCpuHashMap};
-use netobs_ebpf::{DROP_ROWS, DropCounts, DropKey, DropSettings, DropState, Hook, MISSING};
+use netobs_ebpf::{DROP_PROGRAMS, DROP_ROWS, DropCounts, DropKey, DropSettings, DropState, Hook, NOTE_SETS, NOTE_WAYS};
 
 use crate::access::{Access, Probed, Typed, constant, offset};
 use crate::filter::matches_filter;
@@ -49,45 +48,132 @@ pub struct Dropped {
     pub receiver: *const u8,
 }
 
-/// Which of the two programs counts.
-#[derive(Clone, Copy)]
+/// Which of the programs counts, in the order in which they run.
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Counting {
     First,
     Second,
+    Third,
 }
 
-/// The first program saw this packet.
-#[inline(always)]
-pub fn note(skb: *const u8) {
-    if let Some(state) = DROP_STATE.get_ptr_mut(0) {
-        // SAFETY: this CPU's value.
-        unsafe { (*state).last = skb as u64 };
-    }
-}
+/// CPUs that are searched for the note of a task that went to another one between two programs.
+const CPUS: u32 = 256;
 
-/// Whether the first program did not see this packet. `arguments` is where the tracepoint's arguments lie.
+/// Whether this program is to count the call, and notes that it does. [`end`] follows.
 #[inline(always)]
-pub fn was_missed(skb: *const u8, arguments: u64) -> bool {
-    let stack_offset = constant(&DROP_SETTINGS.task_stack);
-    if stack_offset == MISSING {
-        return false;
-    }
-    // SAFETY: the running task is a struct task_struct.
-    let stack: u64 = unsafe { Typed::read(bpf_get_current_task_btf().cast(), stack_offset) };
-    if arguments.wrapping_sub(stack) < u64::from(constant(&DROP_SETTINGS.stack_bytes)) {
-        return false;
-    }
+pub fn begin(ctx: &impl EbpfContext, by: Counting) -> bool {
     let Some(state) = DROP_STATE.get_ptr_mut(0) else { return false };
-    // SAFETY: this CPU's value, and nothing on this CPU interrupts us that would write it.
+    // SAFETY: this CPU's value, and no other run of this program is on this CPU.
     unsafe {
-        if (*state).last == skb as u64 {
-            // The next packet may get the same memory.
-            (*state).last = 0;
-            return false;
+        let arguments = place(ctx, state, by);
+        if by == Counting::First {
+            (*state).busy = 1;
+        } else {
+            // If the first is interrupted here, it did not see this call. Else the task may have come from another CPU.
+            if is_noted(state, arguments, by) || (*state).busy == 0 && is_noted_elsewhere(arguments, by) {
+                return false;
+            }
+            (*state).recovered[by as usize] += 1;
         }
-        (*state).recovered += 1;
+        if by != Counting::Third {
+            note(state, arguments);
+        }
     }
     true
+}
+
+/// The program has done its work.
+#[inline(always)]
+pub fn end(by: Counting) {
+    if by == Counting::First
+        && let Some(state) = DROP_STATE.get_ptr_mut(0)
+    {
+        // SAFETY: as above.
+        unsafe { (*state).busy = 0 };
+    }
+}
+
+/// Notes that this call is counted.
+///
+/// # Safety
+/// `state` is this CPU's.
+#[inline(always)]
+unsafe fn note(state: *mut DropState, arguments: u64) {
+    // SAFETY: as the caller vouches; the indices are below the lengths.
+    unsafe {
+        let set = addr_of_mut!((*state).noted[set_of(arguments)]);
+        // A place of its own, for a note that was never taken is of a call that is over; else a free one.
+        for way in 0..NOTE_WAYS {
+            if (*set)[way] == 0 || (*set)[way] == arguments {
+                (*set)[way] = arguments;
+                return;
+            }
+        }
+        let oldest = (*state).next_way;
+        (*state).next_way = oldest.wrapping_add(1);
+        (*set)[oldest as usize % NOTE_WAYS] = arguments;
+    }
+}
+
+/// Where the call's arguments lie. To the verifier that is a pointer it lets nobody reckon with, but what is read from a
+/// map is a number.
+///
+/// # Safety
+/// `state` is this CPU's.
+#[inline(always)]
+unsafe fn place(ctx: &impl EbpfContext, state: *mut DropState, by: Counting) -> u64 {
+    // SAFETY: each program has a word of its own.
+    unsafe {
+        let word = addr_of_mut!((*state).arguments[by as usize]);
+        write_volatile(word, ctx.as_ptr() as u64);
+        read_volatile(word)
+    }
+}
+
+/// Fibonacci hashing: the upper bits of the product depend on all bits of the address.
+#[inline(always)]
+fn set_of(arguments: u64) -> usize {
+    (arguments.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (u64::BITS - NOTE_SETS.ilog2())) as usize
+}
+
+/// Whether a CPU has a note of this call. The last program takes it away.
+///
+/// # Safety
+/// `state` is valid.
+#[inline(always)]
+unsafe fn is_noted(state: *mut DropState, arguments: u64, by: Counting) -> bool {
+    // SAFETY: as the caller vouches; the indices are below the lengths.
+    unsafe {
+        let set = addr_of_mut!((*state).noted[set_of(arguments)]);
+        for way in 0..NOTE_WAYS {
+            if (*set)[way] == arguments {
+                if by == Counting::Third {
+                    (*set)[way] = 0;
+                }
+                return true;
+            }
+        }
+    }
+    false
+}
+
+/// As above, of any CPU (`bpf_map_lookup_percpu_elem`, 5.19).
+#[inline(always)]
+fn is_noted_elsewhere(arguments: u64, by: Counting) -> bool {
+    let first = 0_u32;
+    for cpu in 0..CPUS {
+        // SAFETY: the map is an array, the key a variable of this function.
+        let state =
+            unsafe { bpf_map_lookup_percpu_elem(addr_of!(DROP_STATE).cast_mut().cast(), addr_of!(first).cast(), cpu) };
+        if state.is_null() {
+            return false;
+        }
+        // SAFETY: checked. That CPU may write other notes meanwhile, but not this one.
+        if unsafe { is_noted(state.cast(), arguments, by) } {
+            return true;
+        }
+    }
+    false
 }
 
 /// Counts a drop if it fulfils the conditions and the filter.
@@ -201,10 +287,8 @@ fn add(key: &DropKey, by: Counting) {
     if add_to_existing(key, by) {
         return;
     }
-    let first: DropCounts = match by {
-        Counting::First => [1, 0],
-        Counting::Second => [0, 1],
-    };
+    let mut first: DropCounts = [0; DROP_PROGRAMS];
+    first[by as usize] = 1;
     // Either this CPU made the row, or another was quicker, or there is no room.
     if DROPS.insert(key, first, NEW).is_ok() || add_to_existing(key, by) {
         return;
@@ -218,7 +302,7 @@ fn add(key: &DropKey, by: Counting) {
 #[inline(always)]
 fn add_to_existing(key: &DropKey, by: Counting) -> bool {
     let Some(counts) = DROPS.get_ptr_mut(key) else { return false };
-    // SAFETY: this CPU's value, a word for each program; the kernel runs neither program twice at once on one CPU.
+    // SAFETY: this CPU's value, a word for each program; the kernel runs no program twice at once on one CPU.
     unsafe { (*counts)[by as usize] += 1 };
     true
 }

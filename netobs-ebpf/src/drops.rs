@@ -26,18 +26,33 @@ pub struct DropKey {
     pub reserved: u8,
 }
 
-/// Drops of one key on one CPU: what the first program counted, and what the second one counted in its stead. Each has
-/// a word of its own, since the second may run in the middle of the first.
-pub type DropCounts = [u64; 2];
+/// Programs that count drops, each what those before it were not run for.
+pub const DROP_PROGRAMS: usize = 3;
+
+/// Drops of one key on one CPU, by the program that counted them. Each has a word of its own, since one may run in the
+/// middle of another.
+pub type DropCounts = [u64; DROP_PROGRAMS];
+
+/// Sets of a CPU's notes of which calls were counted, and places in each.
+pub const NOTE_SETS: usize = 16;
+/// See above.
+pub const NOTE_WAYS: usize = 4;
 
 /// What one CPU keeps beside the table.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default)]
 pub struct DropState {
-    /// The packet that the first program saw last.
-    pub last: u64,
-    /// Drops that the second program found not to have been seen by the first.
-    pub recovered: u64,
+    /// Calls of the tracepoint that a program counted and the last has not yet come to, by where their arguments
+    /// lie: that is on the stack of whoever drops, and no two calls under way have the same place.
+    pub noted: [[u64; NOTE_WAYS]; NOTE_SETS],
+    /// Where the arguments lie, by program, while it finds out.
+    pub arguments: DropCounts,
+    /// The way of a full set that is taken next.
+    pub next_way: u32,
+    /// 1 while the first program is at work on this CPU, be it that it is interrupted.
+    pub busy: u32,
+    /// Drops that a later program found not to have been counted yet, by program; the first finds none.
+    pub recovered: DropCounts,
     /// Drops that matched and found no place in the table, by program.
     pub overflow: DropCounts,
 }
@@ -55,10 +70,6 @@ pub struct DropSettings {
     pub net_cookie: u32,
     /// 1 if the tracepoint names the receiving socket in a fourth argument (6.11 and later).
     pub has_receiver: u32,
-    /// Offset of `task_struct.stack`, or [`MISSING`].
-    pub task_stack: u32,
-    /// Size of a task's kernel stack in bytes (`THREAD_SIZE`).
-    pub stack_bytes: u32,
     /// 1 if device and protocol are not told apart: fewer rows.
     pub coarse: u32,
     /// Keeps the struct free of padding.
@@ -71,8 +82,6 @@ impl DropSettings {
         conditions: Conditions { netns: 0, reserved: 0, device: [0; 2] },
         net_cookie: MISSING,
         has_receiver: 0,
-        task_stack: MISSING,
-        stack_bytes: 0,
         coarse: 0,
         reserved: 0,
     };

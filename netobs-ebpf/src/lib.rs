@@ -19,7 +19,7 @@ mod wait;
 pub use call::{CALL_BYTES, Call, Cookie};
 pub use condition::Conditions;
 pub use counter::{Counter, Counters, SITES, SLOTS, slot};
-pub use drops::{DROP_ROWS, DropCounts, DropKey, DropSettings, DropState};
+pub use drops::{DROP_PROGRAMS, DROP_ROWS, DropCounts, DropKey, DropSettings, DropState, NOTE_SETS, NOTE_WAYS};
 pub use event::{Conntrack, Event, flags};
 pub use fdb::Fdb;
 pub use hook::Hook;

@@ -1,39 +1,40 @@
-//! The two programs of `netobs drops`. Neither records anything: they count.
+//! The programs of `netobs drops`. None records anything: they count.
 //!
 //! `TP_PROTO(struct sk_buff *skb, void *location, enum skb_drop_reason reason)`, and `struct sock *rx_sk` behind it from
 //! 6.11 on.
 
-use core::ptr::{addr_of, null};
+use core::ptr::null;
 
-use aya_ebpf::EbpfContext;
 use aya_ebpf::macros::btf_tracepoint;
 use aya_ebpf::programs::BtfTracePointContext;
 
-use crate::access::{Access, Probed, constant};
+use crate::access::constant;
 use crate::drop_counter::{self, Counting, DROP_SETTINGS, Dropped};
 
 /// Counts every drop, unless the kernel does not run it because it is running already on this CPU.
 #[btf_tracepoint(function = "kfree_skb")]
 fn kfree_skb_count(ctx: BtfTracePointContext) -> i32 {
-    let dropped = dropped(&ctx);
-    drop_counter::note(dropped.skb);
-    // SAFETY: the packet is live.
-    unsafe { drop_counter::count(&dropped, Counting::First) };
-    0
+    count(&ctx, Counting::First)
 }
 
-/// Runs right after the other, and counts what that one did not see.
+/// Runs right after the other, and counts what that one was not run for.
 #[btf_tracepoint(function = "kfree_skb")]
 fn kfree_skb_recount(ctx: BtfTracePointContext) -> i32 {
-    let dropped = dropped(&ctx);
-    let arguments = ctx.as_ptr();
-    // The arguments lie on the kernel's stack. To the verifier their address is no number, but what the helper copies
-    // out of the program's own stack is.
-    // SAFETY: the source is a variable of this function.
-    let arguments = unsafe { Probed::read::<u64>(addr_of!(arguments).cast(), 0) };
-    if drop_counter::was_missed(dropped.skb, arguments) {
+    count(&ctx, Counting::Second)
+}
+
+/// Runs right after both, and counts what neither was run for.
+#[btf_tracepoint(function = "kfree_skb")]
+fn kfree_skb_last_count(ctx: BtfTracePointContext) -> i32 {
+    count(&ctx, Counting::Third)
+}
+
+#[inline(always)]
+fn count(ctx: &BtfTracePointContext, by: Counting) -> i32 {
+    if drop_counter::begin(ctx, by) {
         // SAFETY: the packet is live.
-        unsafe { drop_counter::count(&dropped, Counting::Second) };
+        unsafe { drop_counter::count(&dropped(ctx), by) };
+        drop_counter::end(by);
     }
     0
 }

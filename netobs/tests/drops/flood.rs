@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::bed::{Bed, PORT, send};
 use super::common::can_make_labs;
-use super::counting::Counting;
+use super::counting::{Counting, Lost};
 use super::tracer::{at_most, is_slow};
 
 /// Threads that send what is dropped where a process runs, and as many that send what is dropped in a softirq.
@@ -35,15 +35,21 @@ fn loses_none() {
         thread::sleep(Duration::from_millis(50));
     }
     let counted = counting.interrupt();
-    counted.nothing_lost();
-    let dropped = |netns: &String| counted.total(|row| row.is("NETFILTER_DROP", netns, "udp"));
+    let Lost { overflow, missed } = counted.summary.lost;
+    assert_eq!(overflow, 0, "{:#?}", counted.rows);
+    // From 7.0 on a task can be preempted in the middle of a program, and while it waits other drops find it taken. With
+    // a slow processor that happens to all programs at once now and then.
+    let tolerated = if is_slow() { each / 100 } else { 0 };
+    assert!(missed <= tolerated, "{:#?}", counted.summary);
     assert_eq!(Bed::dropped_by_rule(&bed.left), each * THREADS);
-    assert_eq!(dropped(&bed.left), each * THREADS, "{:#?}", counted.rows);
-    assert_eq!(dropped(&other.right), Bed::dropped_by_rule(&other.right), "{:#?}", counted.rows);
+    let dropped = |netns: &String| counted.total(|row| row.is("NETFILTER_DROP", netns, "udp"));
+    let (left, right) = (dropped(&bed.left), dropped(&other.right));
+    let by_rules = each * THREADS + Bed::dropped_by_rule(&other.right);
+    assert!((by_rules - missed..=by_rules).contains(&(left + right)), "{left} and {right}: {:#?}", counted.rows);
     // A backlog that overflows drops before the rule can.
     let others = counted.total(|row| {
         let own = row.netns.as_ref().is_some_and(|name| [&other.left, &other.right].contains(&name));
         own && row.proto.as_deref() == Some("udp")
     });
-    assert_eq!(others, each * THREADS, "{:#?}", counted.rows);
+    assert_eq!(left + others + missed, 2 * each * THREADS, "{:#?}", counted.rows);
 }

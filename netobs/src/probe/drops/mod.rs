@@ -17,7 +17,7 @@ use aya::maps::{MapData, MapError, PerCpuArray, PerCpuHashMap};
 use aya::programs::tp_btf::BtfTracePointLinkId;
 use aya::programs::{BtfTracePoint, Program};
 use aya::{Btf, Ebpf, Pod};
-use netobs_ebpf::{Conditions, DropCounts, DropKey, DropSettings, DropState};
+use netobs_ebpf::{Conditions, DROP_PROGRAMS, DropCounts, DropKey, DropSettings, DropState};
 
 use super::object::{self, DROP_TABLE};
 use super::{Kernel, ProbeError, ProgramRuns, Selection, misses};
@@ -27,8 +27,8 @@ use crate::refusal::Refusal;
 
 /// The tracepoint every drop passes.
 const TRACEPOINT: &str = "kfree_skb";
-/// The program that counts, and the one that counts what the first was not run for.
-const PROGRAMS: [&str; 2] = ["kfree_skb_count", "kfree_skb_recount"];
+/// The program that counts, and those that count what the ones before were not run for.
+const PROGRAMS: [&str; DROP_PROGRAMS] = ["kfree_skb_count", "kfree_skb_recount", "kfree_skb_last_count"];
 
 /// [`DropKey`] as a key of a map.
 #[repr(transparent)]
@@ -51,7 +51,7 @@ unsafe impl Pod for State {}
 pub struct DropLosses {
     /// Drops for which the table had no row left.
     pub overflow: u64,
-    /// Drops that no program was run for, since both were at work on that CPU.
+    /// Drops that no program was run for, since all were at work on that CPU.
     pub missed: u64,
 }
 
@@ -70,7 +70,7 @@ pub struct DropCounter {
     links: Vec<(&'static str, BtfTracePointLinkId)>,
     table: PerCpuHashMap<MapData, Key, DropCounts>,
     state: PerCpuArray<MapData, State>,
-    /// What the first program had missed when the second was attached.
+    /// What the first program had missed when the last was attached.
     missed_before: u64,
 }
 
@@ -96,9 +96,6 @@ impl DropCounter {
             },
             net_cookie: layout.net_cookie,
             has_receiver: u32::from(layout.has_receiver),
-            task_stack: layout.task_stack,
-            // Of a size that is not known every address is taken for the task's stack: nothing is recovered then.
-            stack_bytes: layout::stack_bytes().unwrap_or(u32::MAX),
             coarse: u32::from(wanted.coarse),
             reserved: 0,
         };
@@ -156,17 +153,17 @@ impl DropCounter {
 
     /// What was not counted so far.
     pub fn losses(&self) -> DropLosses {
-        // In this order: a drop the second program is about to recover shows as missed for a moment, never the reverse.
+        // In this order: a drop a later program is about to recover shows as missed for a moment, never the reverse.
         let missed = self.missed_by_first().saturating_sub(self.missed_before);
         let Ok(cpus) = self.state.get(&0, 0) else { return DropLosses::default() };
-        let recovered: u64 = cpus.iter().map(|State(state)| state.recovered).sum();
+        let recovered: u64 = cpus.iter().flat_map(|State(state)| state.recovered).sum();
         let overflow = cpus.iter().flat_map(|State(state)| state.overflow).sum();
         DropLosses { overflow, missed: missed.saturating_sub(recovered) }
     }
 
     /// Detaches the programs and waits until none is running. What they counted can still be read, and changes no more.
     pub fn detach(&mut self) {
-        // The second first: alone it would take everything for missed.
+        // The last first: without the first it would take everything for missed.
         while let Some((name, link)) = self.links.pop() {
             if let Some(Ok(program)) = self.ebpf.program_mut(name).map(<&mut BtfTracePoint>::try_from) {
                 // It can only fail for a link that is not there.
