@@ -27,4 +27,5 @@ pub mod refusal;
 pub mod rules;
 pub mod state;
 pub mod symbols;
+pub mod topology;
 pub mod trace;

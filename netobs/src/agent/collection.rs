@@ -13,6 +13,7 @@ use super::census::{Census, Namespace};
 use super::drops::Drops;
 use super::hops::{Devices, Hops};
 use super::inside::{self, Inside};
+use super::rows::{DropRecord, records};
 use super::watch::Watch;
 use crate::conntrack::{Counter, Statistics, Totals};
 use crate::filter::Filter;
@@ -26,7 +27,7 @@ use crate::refusal::Refusal;
 const SIXTH: u64 = u64::MAX;
 
 /// What can be set.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Options {
     /// Series that are served at most.
     pub series_limit: usize,
@@ -155,6 +156,29 @@ impl Collection {
         }
         self.store.end();
         self.exposition.text(&self.store)
+    }
+
+    /// The rows of drops, in names.
+    ///
+    /// # Errors
+    /// The kernel does not hand its table out.
+    pub fn drops(&mut self) -> Result<Vec<DropRecord>, String> {
+        // What of netfilter's drops was connection tracking's is found out by a collection.
+        let _ = self.scrape();
+        let counts = self.counter.read().map_err(|error| error.to_string())?;
+        let Self { drops, kernel, census, .. } = self;
+        let census = census.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(records(counts.iter().map(|DropCount { row, packets }| (drops.name(row, kernel, &census), *packets))))
+    }
+
+    /// Serves so many series at most from now on; those there are stay.
+    pub fn limit_series(&mut self, limit: usize) {
+        self.store.set_limit(limit);
+    }
+
+    /// What knows the namespaces.
+    pub fn census(&self) -> Arc<Mutex<Census>> {
+        Arc::clone(&self.census)
     }
 
     fn alive(&self) -> Vec<Namespace> {

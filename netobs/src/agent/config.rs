@@ -1,13 +1,21 @@
 //! The agent's settings, as a file has them.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::{fs, io};
 
 use serde::Deserialize;
+use tokio_rustls::TlsAcceptor;
+use toml::Spanned;
 
-/// The settings of a file, each with the name of its flag. `None` is as if it was not there.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+use super::auth::Auth;
+use super::settings::Settings;
+use super::tls::{TlsError, acceptor};
+
+/// The settings of a file: those that are flags, too, each by its flag's name. `None` is as if it was not there.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Config {
     /// `--listen`
@@ -20,6 +28,27 @@ pub struct Config {
     pub hop_rows: Option<u32>,
     /// `--program-stats`
     pub program_stats: Option<bool>,
+    /// Connections are encrypted.
+    tls: Option<Tls>,
+    /// Who asks must say who he is.
+    auth: Option<Users>,
+}
+
+/// Paths of PEM files; relative ones begin at the file of settings.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Tls {
+    /// The certificate, and those between it and the one that clients know.
+    certificate: Spanned<PathBuf>,
+    /// Its key.
+    key: Spanned<PathBuf>,
+}
+
+/// Bcrypt hashes of passwords.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Users {
+    users: Spanned<BTreeMap<String, Spanned<String>>>,
 }
 
 /// Why a file is of no use.
@@ -32,6 +61,18 @@ pub enum ConfigError {
         path: PathBuf,
         /// The kernel's answer.
         source: io::Error,
+    },
+    /// A file that it names cannot be read.
+    #[error("{path}, line {line}: `{key}`: {what}")]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Where, from 1 on.
+        line: usize,
+        /// What the line sets.
+        key: &'static str,
+        /// Why.
+        what: String,
     },
     /// Something in it means nothing.
     #[error("{path}, line {line}: {}{what}", .key.as_deref().map(|key| format!("`{key}`: ")).unwrap_or_default())]
@@ -48,19 +89,18 @@ pub enum ConfigError {
 }
 
 impl Config {
-    /// Reads a file of TOML.
+    /// Reads a file of TOML, and the files that it names.
     ///
     /// # Errors
-    /// It cannot be read, or something in it means nothing.
-    pub fn read(path: &Path) -> Result<Self, ConfigError> {
+    /// One cannot be read, or something in it means nothing.
+    pub fn read(path: &Path) -> Result<(Self, Settings), ConfigError> {
         let text = fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+        let source = Source { path, text: &text };
         let config: Self = toml::from_str(&text).map_err(|error| {
-            let at = error.span().map_or(0, |span| span.start).min(text.len());
-            let line = text.get(..at).unwrap_or_default().matches('\n').count();
-            let key =
-                text.lines().nth(line).and_then(|line| line.split_once('=')).map(|(key, _)| key.trim().to_owned());
+            let line = source.line(error.span().map_or(0, |span| span.start));
+            let key = text.lines().nth(line - 1).and_then(|line| line.split_once('='));
             let what = error.message().lines().collect::<Vec<_>>().join(" ");
-            ConfigError::Wrong { path: path.to_owned(), line: line + 1, key, what }
+            source.wrong(line, key.map(|(key, _)| key.trim().to_owned()), what)
         })?;
         for (key, value) in
             [("series-limit", config.series_limit), ("drop-rows", config.drop_rows), ("hop-rows", config.hop_rows)]
@@ -68,11 +108,61 @@ impl Config {
             if value == Some(0) {
                 let is_key = |line: &str| line.split_once('=').is_some_and(|(name, _)| name.trim() == key);
                 let line = text.lines().position(is_key).map_or(0, |line| line + 1);
-                let what = "at least 1".to_owned();
-                return Err(ConfigError::Wrong { path: path.to_owned(), line, key: Some(key.to_owned()), what });
+                return Err(source.wrong(line, Some(key.to_owned()), "at least 1".to_owned()));
             }
         }
-        Ok(config)
+        let tls = config.tls.as_ref().map(|tls| source.acceptor(tls)).transpose()?;
+        let auth = config.auth.as_ref().map(|auth| source.auth(&auth.users)).transpose()?.map(Arc::new);
+        Ok((config, Settings { tls, auth }))
+    }
+}
+
+/// A file of settings, and what mistakes are pointed out in.
+struct Source<'a> {
+    path: &'a Path,
+    text: &'a str,
+}
+
+impl Source<'_> {
+    /// The line of a place, from 1 on.
+    fn line(&self, at: usize) -> usize {
+        self.text.get(..at.min(self.text.len())).unwrap_or_default().matches('\n').count() + 1
+    }
+
+    fn wrong(&self, line: usize, key: Option<String>, what: String) -> ConfigError {
+        ConfigError::Wrong { path: self.path.to_owned(), line, key, what }
+    }
+
+    fn acceptor(&self, tls: &Tls) -> Result<TlsAcceptor, ConfigError> {
+        let folder = self.path.parent().unwrap_or(Path::new(""));
+        let [certificate, key] = [&tls.certificate, &tls.key].map(|path| folder.join(path.get_ref()));
+        acceptor(&certificate, &key).map_err(|error| {
+            let is_key = error.path() == key && key != certificate;
+            let (name, at) = if is_key { ("tls.key", &tls.key) } else { ("tls.certificate", &tls.certificate) };
+            let line = self.line(at.span().start);
+            let what = error.to_string();
+            match error {
+                TlsError::Read { .. } => ConfigError::Unreadable { path: self.path.to_owned(), line, key: name, what },
+                _ => self.wrong(line, Some(name.to_owned()), what),
+            }
+        })
+    }
+
+    fn auth(&self, users: &Spanned<BTreeMap<String, Spanned<String>>>) -> Result<Auth, ConfigError> {
+        let mut hashes = BTreeMap::new();
+        for (name, hash) in users.get_ref() {
+            let wrong = |what| self.wrong(self.line(hash.span().start), Some(format!("auth.users.{name}")), what);
+            if name.contains(':') {
+                return Err(wrong("a user's name has no colon".to_owned()));
+            }
+            Auth::check(hash.get_ref()).map_err(|error| wrong(error.to_string()))?;
+            hashes.insert(name.clone(), hash.get_ref().clone());
+        }
+        if hashes.is_empty() {
+            let line = self.line(users.span().start);
+            return Err(self.wrong(line, Some("auth.users".to_owned()), "at least one user".to_owned()));
+        }
+        Ok(Auth::new(hashes))
     }
 }
 
@@ -86,7 +176,7 @@ mod tests {
         let mut file = tempfile::NamedTempFile::new().unwrap();
         file.write_all(text.as_bytes()).unwrap();
         let said = |error: ConfigError| error.to_string().replace(&file.path().display().to_string(), "FILE");
-        Config::read(file.path()).map_err(said)
+        Config::read(file.path()).map(|(config, _)| config).map_err(said)
     }
 
     #[test]
@@ -98,6 +188,7 @@ mod tests {
             drop_rows: Some(6),
             hop_rows: Some(7),
             program_stats: Some(false),
+            ..Config::default()
         };
         assert_eq!(read(text), Ok(expected));
         assert_eq!(read(""), Ok(Config::default()));

@@ -4,11 +4,12 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::census::{Census, UNKNOWN};
+use super::rows::Named;
 use crate::explain::cause::{self, CONNTRACK_FULL, MTU, POLICY, cause};
 use crate::metrics::{Metric, Source, Store};
 use crate::netns::NetnsCookie;
 use crate::probe::Kernel;
-use crate::probe::drops::DropCount;
+use crate::probe::drops::{DropCount, DropRow};
 use crate::symbols::Symbols;
 
 /// The reason netfilter gives for whatever it drops.
@@ -105,6 +106,26 @@ impl Drops {
                     store.counter(Metric::PacketDrops, &labels, Source(cookie.0, WORKED_OUT), share);
                 }
             }
+        }
+    }
+
+    /// A row in names. Of netfilter's drops the cause is known where the last collection found one kind of them only.
+    pub fn name(&mut self, row: &DropRow, kernel: &Kernel, census: &Census) -> Named {
+        let reason = kernel.reason(row.reason);
+        let (_, word, is_hook) = self.words(row.reason.0, row.location, reason);
+        let cause = match row.cookie.and_then(|cookie| self.shares.get(&cookie)) {
+            _ if !is_hook => Some(word),
+            Some(Shares { policy: 1.., conntrack: 0, .. }) => Some(POLICY),
+            Some(Shares { policy: 0, conntrack: 1.., .. }) => Some(CONNTRACK_FULL),
+            _ => None,
+        };
+        Named {
+            reason: reason.map(str::to_owned),
+            reason_number: row.reason.0,
+            function: row.location.and_then(|address| self.symbols.name(address)).map(str::to_owned),
+            netns: row.cookie.and_then(|cookie| census.name(cookie)).map(ToString::to_string),
+            netns_inode: row.netns.map(|netns| netns.0),
+            cause,
         }
     }
 

@@ -36,6 +36,15 @@ pub struct Report {
     pub refused: Vec<(String, netlink::Error)>,
 }
 
+impl Report {
+    fn add(&mut self, name: String, found: netlink::Result<Pressure>) {
+        match found {
+            Ok(pressure) => self.namespaces.push(pressure),
+            Err(error) => self.refused.push((name, error)),
+        }
+    }
+}
+
 /// Looks at namespaces again and again, and compares. Holds none of them open in between, so none is kept alive.
 #[derive(Debug)]
 pub struct Survey {
@@ -62,6 +71,17 @@ impl Survey {
         Self { wanted, names: Namespaces::new(), seen: HashMap::new(), looks: 0 }
     }
 
+    /// Looks into namespaces that somebody else has found and named, whatever is wanted.
+    pub fn look_into_all(&mut self, namespaces: impl Iterator<Item = (String, Netns)>, depth: Depth) -> Report {
+        self.looks += 1;
+        let mut report = Report::default();
+        for (name, netns) in namespaces {
+            report.add(name.clone(), self.look_into(&netns, name, depth));
+        }
+        self.seen.retain(|_, seen| seen.look == self.looks);
+        report
+    }
+
     /// Looks once.
     ///
     /// # Errors
@@ -78,10 +98,7 @@ impl Survey {
             Wanted::All => {
                 for (inode, name) in self.names.all() {
                     let Some(netns) = self.names.open(inode) else { continue };
-                    match self.look_into(&netns, name.clone(), depth) {
-                        Ok(pressure) => report.namespaces.push(pressure),
-                        Err(error) => report.refused.push((name, error)),
-                    }
+                    report.add(name.clone(), self.look_into(&netns, name, depth));
                 }
             }
         }

@@ -80,6 +80,11 @@ impl Store {
         *last = Counter { total: value, seen };
     }
 
+    /// Another number of series. Those there are stay.
+    pub fn set_limit(&mut self, limit: usize) {
+        self.limit = limit;
+    }
+
     /// What a gauge shows. Where several say something of one series, such as namespaces without a name, it is their sum.
     pub fn gauge(&mut self, metric: Metric, labels: &[&Arc<str>], value: f64) {
         let full = self.is_full();

@@ -3,6 +3,7 @@
 pub mod conntrack;
 pub mod diagnosis;
 pub mod drops;
+pub mod topology;
 
 mod bridge;
 mod escape;

@@ -25,7 +25,7 @@ fn pages_are_there_and_others_are_not() {
     // The flag wins.
     std::fs::write(&path, "listen = \"192.0.2.1:1\"\nseries-limit = 5000\nprogram-stats = false\n").unwrap();
     let agent = Agent::ready(&["--config", path.to_str().unwrap()]);
-    for (path, status) in [("/healthz", 200), ("/readyz", 200), ("/", 404), ("/metrics/", 404), ("/etc/passwd", 404)] {
+    for (path, status) in [("/healthz", 200), ("/readyz", 200), ("/", 200), ("/metrics/", 404), ("/etc/passwd", 404)] {
         assert_eq!(agent.get(path).status, status, "{path}");
     }
     let page = agent.get("/metrics");

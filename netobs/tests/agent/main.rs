@@ -12,6 +12,8 @@ mod records;
 #[path = "../common/tracer.rs"]
 mod tracer;
 
+mod api;
+mod crowd;
 mod ending;
 mod figures;
 mod http;
