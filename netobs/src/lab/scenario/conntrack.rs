@@ -6,6 +6,7 @@ use std::io;
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_NETFILTER};
 
 use super::step::ConntrackStep;
+use crate::netlink::message::{DATAGRAM, Messages, NLMSG_ERROR, word};
 
 /// The machine's limit, which every namespace's count is held against. It cannot be changed from within one.
 const LIMIT: &str = "/proc/sys/net/netfilter/nf_conntrack_max";
@@ -45,7 +46,6 @@ const LIFETIME: u32 = 600;
 /// 198.18.0.0/15, set aside for tests of this kind (RFC 2544).
 const CLIENTS: u32 = 0xc612_0000;
 const SERVER: u32 = 0xc613_0001;
-const NLMSG_ERROR: u16 = 2;
 
 /// Does it in the calling thread's namespace.
 pub(super) fn perform(step: ConntrackStep) -> io::Result<()> {
@@ -98,28 +98,20 @@ fn number(path: &str) -> io::Result<u64> {
 /// Reads answers up to the one to the message with this number, which asks for one. A full table is what is wanted.
 fn answers(socket: &Socket, last: u32) -> io::Result<()> {
     loop {
-        let mut datagram = Vec::with_capacity(64 * 1024);
+        let mut datagram = Vec::with_capacity(DATAGRAM);
         socket.recv(&mut datagram, 0)?;
-        let mut rest = datagram.as_slice();
-        while let (Some(length), Some(kind), Some(sequence)) = (word(rest, 0), half(rest, 4), word(rest, 8)) {
-            let code = word(rest, 16).map_or(0, u32::cast_signed);
-            if kind == NLMSG_ERROR && code != 0 && ![-libc::ENOMEM, -libc::EEXIST, -libc::ENOSPC].contains(&code) {
+        for message in Messages(&datagram) {
+            // `struct nlmsgerr`: zero is an acknowledgement.
+            let code = word(message.body(), 0).map_or(0, u32::cast_signed);
+            let is_full = [-libc::ENOMEM, -libc::EEXIST, -libc::ENOSPC].contains(&code);
+            if message.kind == NLMSG_ERROR && code != 0 && !is_full {
                 return Err(io::Error::from_raw_os_error(-code));
             }
-            if sequence == last {
+            if message.sequence == last {
                 return Ok(());
             }
-            rest = rest.get((length as usize).next_multiple_of(4).max(16)..).unwrap_or_default();
         }
     }
-}
-
-fn word(bytes: &[u8], at: usize) -> Option<u32> {
-    Some(u32::from_ne_bytes(*bytes.get(at..)?.first_chunk()?))
-}
-
-fn half(bytes: &[u8], at: usize) -> Option<u16> {
-    Some(u16::from_ne_bytes(*bytes.get(at..)?.first_chunk()?))
 }
 
 /// A flow of its own: 60,000 ports of as many clients as it takes.

@@ -2,15 +2,18 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::super::check::Outcome;
+use super::await_answer;
 
 const PORT: u16 = 53;
 /// Ours is the only question this socket asks.
 const ID: u16 = 0x6e6f;
 /// RFC 1035: recursion desired; one question.
 const QUERY: [u8; 10] = [0x01, 0x00, 0, 1, 0, 0, 0, 0, 0, 0];
+/// RFC 1035: bytes before the question.
+const HEADER: usize = 12;
 /// Type A, class IN.
 const ADDRESS: [u8; 4] = [0, 1, 0, 1];
 /// RFC 1035: a label has at most 63 bytes.
@@ -22,21 +25,11 @@ pub(super) fn look_up(name: &str, server: IpAddr, silence: Duration) -> io::Resu
     let socket = UdpSocket::bind(any)?;
     socket.connect(SocketAddr::new(server, PORT))?;
     socket.send(&query(name)?)?;
-    let end = Instant::now() + silence;
-    let mut answer = [0; 512];
-    loop {
-        let left = end.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            return Ok(Outcome::Silence);
-        }
-        socket.set_read_timeout(Some(left))?;
-        let length = socket.recv(&mut answer)?;
-        let is_answer =
-            answer.get(..2) == Some(&ID.to_be_bytes()) && answer.get(2).is_some_and(|flags| flags & 0x80 != 0);
-        if length >= 12 && is_answer {
-            return Ok(Outcome::Answered);
-        }
-    }
+    let is_answer = |answer: &[u8]| {
+        let is_response = answer.get(2).is_some_and(|flags| flags & 0x80 != 0);
+        answer.len() >= HEADER && answer.starts_with(&ID.to_be_bytes()) && is_response
+    };
+    await_answer(&socket, 512, silence, is_answer)
 }
 
 fn query(name: &str) -> io::Result<Vec<u8>> {

@@ -7,6 +7,7 @@ mod tcp;
 mod udp;
 
 use std::io;
+use std::net::UdpSocket;
 use std::time::{Duration, Instant};
 
 use super::super::{Result, interrupt};
@@ -53,6 +54,28 @@ pub(super) fn attempt(stage: &Stage, check: &Check, silence: Duration) -> Result
             None => Found { outcome: Outcome::Failed, took, detail: Some(error.to_string()) },
         },
     })
+}
+
+/// Waits for a datagram that is the answer, of so many bytes at most.
+fn await_answer(
+    socket: &UdpSocket,
+    longest: usize,
+    silence: Duration,
+    is_answer: impl Fn(&[u8]) -> bool,
+) -> io::Result<Outcome> {
+    let end = Instant::now() + silence;
+    let mut received = vec![0; longest];
+    loop {
+        let left = end.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Ok(Outcome::Silence);
+        }
+        socket.set_read_timeout(Some(left))?;
+        let length = socket.recv(&mut received)?;
+        if received.get(..length).is_some_and(&is_answer) {
+            return Ok(Outcome::Answered);
+        }
+    }
 }
 
 /// Errors that the standard library makes up itself.

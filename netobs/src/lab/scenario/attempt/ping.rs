@@ -3,12 +3,13 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr, SocketAddrV4, SocketAddrV6, UdpSocket};
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use nix::sys::socket::sockopt::{Ipv4RecvErr, Ipv6RecvErr};
 use nix::sys::socket::{AddressFamily, SockFlag, SockProtocol, SockType, SockaddrIn, SockaddrIn6, setsockopt, socket};
 
 use super::super::check::Outcome;
+use super::await_answer;
 
 /// RFC 792 and RFC 4443: type of an echo request and of its reply.
 const ECHO4: (u8, u8) = (8, 0);
@@ -27,19 +28,7 @@ pub(super) fn ping(to: IpAddr, size: u16, source: Option<IpAddr>, silence: Durat
     let identifier = identifier(&socket);
     let request = request(to, identifier, size);
     socket.send(&request)?;
-    let end = Instant::now() + silence;
-    let mut answer = vec![0; request.len() + 60];
-    loop {
-        let left = end.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            return Ok(Outcome::Silence);
-        }
-        socket.set_read_timeout(Some(left))?;
-        let length = socket.recv(&mut answer)?;
-        if answer.get(..length).is_some_and(|answer| is_answer(to, identifier, answer)) {
-            return Ok(Outcome::Answered);
-        }
-    }
+    await_answer(&socket, request.len() + 60, silence, |answer| is_answer(to, identifier, answer))
 }
 
 /// A raw socket in the clothes of a UDP socket: connecting, sending and receiving are the same calls.
