@@ -18,5 +18,8 @@ mod ending;
 mod figures;
 mod http;
 mod names;
+mod privileges;
 mod refusals;
 mod served;
+mod settings;
+mod systemd;

@@ -40,14 +40,20 @@ impl Agent {
     /// Attached, on a port of its own.
     #[track_caller]
     pub fn ready(arguments: &[&str]) -> Self {
-        let mut child = Command::new(netobs())
-            .args(["agent", "--listen", "127.0.0.1:0"])
-            .args(arguments)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+        Self::ready_by(&mut Self::command(arguments))
+    }
+
+    /// `netobs agent`, on a port of its own.
+    pub fn command(arguments: &[&str]) -> Command {
+        let mut command = Command::new(netobs());
+        command.args(["agent", "--listen", "127.0.0.1:0"]).args(arguments);
+        command
+    }
+
+    /// Starts that command and waits until it is attached.
+    #[track_caller]
+    pub fn ready_by(command: &mut Command) -> Self {
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let err = child.stderr.take().unwrap();
         let (send, errors) = channel();
         thread::spawn(move || {
@@ -55,9 +61,24 @@ impl Agent {
                 let _ = send.send(line);
             }
         });
-        let first = errors.recv_timeout(PATIENCE).unwrap();
-        let address = first.strip_prefix("serving: http://").and_then(|rest| rest.split_once('/')).expect(&first).0;
-        Self { address: address.to_owned(), child, errors }
+        let mut agent = Self { address: String::new(), child, errors };
+        let first = agent.hear();
+        let (_, rest) = first.strip_prefix("serving: ").and_then(|rest| rest.split_once("://")).expect(&first);
+        agent.address = rest.split('/').next().unwrap().to_owned();
+        agent
+    }
+
+    /// The next line on standard error.
+    #[track_caller]
+    pub fn hear(&self) -> String {
+        self.errors.recv_timeout(PATIENCE).unwrap()
+    }
+
+    /// Waits until it has nothing to say for a moment.
+    #[track_caller]
+    pub fn is_silent(&self) {
+        let heard = self.errors.recv_timeout(Duration::from_millis(100));
+        assert!(heard.is_err(), "{heard:?}");
     }
 
     pub fn pid(&self) -> u32 {
@@ -70,14 +91,15 @@ impl Agent {
 
     #[track_caller]
     pub fn get(&self, path: &str) -> Page {
+        self.get_with(path, "")
+    }
+
+    /// As [`Self::get`], with more lines in the request's head.
+    #[track_caller]
+    pub fn get_with(&self, path: &str, lines: &str) -> Page {
         let mut stream = TcpStream::connect(&self.address).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        write!(stream, "GET {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", self.address).unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        let (head, body) = answer.split_once("\r\n\r\n").expect(&answer);
-        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-        Page { status, head: head.to_ascii_lowercase(), body: body.to_owned() }
+        Page::get(&mut stream, path, lines).unwrap()
     }
 
     #[track_caller]
@@ -122,6 +144,18 @@ impl Agent {
     pub fn end(mut self) -> (Option<i32>, Vec<String>) {
         let status = wait(&mut self.child);
         (status.code(), self.errors.iter().collect())
+    }
+}
+
+impl Page {
+    /// Asks over any connection, which ends with the answer.
+    pub fn get(stream: &mut (impl Read + Write), path: &str, lines: &str) -> std::io::Result<Self> {
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{lines}\r\n")?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer)?;
+        let (head, body) = answer.split_once("\r\n\r\n").ok_or(std::io::ErrorKind::UnexpectedEof)?;
+        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+        Ok(Self { status, head: head.to_ascii_lowercase(), body: body.to_owned() })
     }
 }
 
