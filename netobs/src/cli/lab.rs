@@ -152,6 +152,9 @@ fn up(topology: &str, name: &str, format: Format) -> anyhow::Result<ExitCode> {
     tell_built(name, &built, format).map(|()| ExitCode::SUCCESS)
 }
 
+/// Nodes that are named when a lab is up; `netobs lab status` lists all.
+const NAMES: usize = 6;
+
 fn tell_built(name: &str, built: &lab::Built, format: Format) -> anyhow::Result<()> {
     let lab = &built.state.lab;
     let seconds = seconds(built.took);
@@ -171,7 +174,9 @@ fn tell_built(name: &str, built: &lab::Built, format: Format) -> anyhow::Result<
     if built.already {
         return print(&format!("lab `{lab}` is up already\n"));
     }
-    let names: Vec<&str> = built.state.nodes.iter().map(|node| node.namespace.as_str()).collect();
+    let mut names: Vec<_> = built.state.nodes.iter().take(NAMES).map(|node| node.namespace.clone()).collect();
+    let left = built.state.nodes.len() - names.len();
+    names.extend((left > 0).then(|| format!("and {left} more")));
     let mut text = format!("lab `{lab}` is up after {seconds:.2} s: {}\n", names.join(", "));
     text += &notes(built.state.nodes.iter().map(|node| (node.node.as_str(), node.notes.as_slice())));
     let named = if name == LabName::DEFAULT { String::new() } else { format!(" --name {name}") };
