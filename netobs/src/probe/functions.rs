@@ -2,7 +2,8 @@
 //!
 //! One link for all of them (`kprobe.multi`) is the best: attached at once, and detached with a single wait. A program of
 //! kind fentry may cost less at each call, but is loaded and linked once for each function, and each link's end waits for
-//! an RCU-tasks grace period of its own (`ftrace_shutdown`), a tenth of a second or more: dozens of them take longer than
+//! an RCU-tasks grace period of its own (`ftrace_shutdown`), a tenth of a second or more (on an emulated 6.12, 40 of them
+//! take 7.4 s longer than one; 40 kprobes 4 s; all hooks of a trace together 6 s): dozens of them take longer than
 //! whoever ends a trace will wait. A kprobe for each function serves where the kernel has no fprobe.
 
 use std::ffi::CString;
