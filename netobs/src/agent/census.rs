@@ -2,12 +2,11 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::container::{Engines, Owner, Place, place_of};
+use crate::container::{Engines, Owner, Place};
 use crate::netlink::Socket;
 use crate::netns::{self, Netns, NetnsCookie, NetnsInode, in_each_netns, pin_path, pinned};
 
@@ -20,6 +19,8 @@ pub const UNKNOWN: &str = "unknown";
 const MEMORY: Duration = Duration::from_secs(120);
 /// Processes of one namespace whose cgroup is looked at.
 const WITNESSES: usize = 4;
+/// How long a namespace's processes may still be on their way into their cgroups.
+const YOUTH: Duration = Duration::from_secs(10);
 
 /// A namespace there is.
 #[derive(Clone, Debug)]
@@ -34,8 +35,12 @@ pub struct Namespace {
     pub owner: Owner,
     /// Where it can be entered.
     path: PathBuf,
-    /// The container's id, if it is one's.
+    /// What it was known by.
+    found: Found,
+    /// The container's [`Group::key`], if it is one's.
     container: Option<String>,
+    /// When it was seen first.
+    since: Instant,
 }
 
 impl Namespace {
@@ -57,7 +62,7 @@ pub struct Census {
 }
 
 /// What leads to a namespace.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Found {
     is_host: bool,
     pin: Option<String>,
@@ -69,6 +74,7 @@ impl Census {
     /// them may be another namespace even if its inode is the same.
     pub fn look(&mut self, touched: &HashSet<String>) {
         let found = find();
+        let now = Instant::now();
         let by_inode: HashMap<NetnsInode, NetnsCookie> =
             self.alive.values().map(|known| (known.inode, known.cookie)).collect();
         let mut alive = HashMap::new();
@@ -77,19 +83,30 @@ impl Census {
             let known = by_inode.get(&inode).and_then(|cookie| self.alive.get(cookie));
             let path = found.path();
             match known.filter(|known| known.path == path && !found.is_touched(touched)) {
-                Some(known) if !known.container.as_ref().is_some_and(|id| self.engines.is_pending(id)) => {
+                Some(known) if known.found == found && !self.is_due(known, now) => {
                     alive.insert(known.cookie, known.clone());
                 }
-                _ => fresh.push((inode, path, found)),
+                known => fresh.push((inode, path, known.map(|known| known.cookie), found)),
             }
         }
-        let cookies = cookies(fresh.iter().map(|(inode, path, _)| (*inode, path.as_path())));
-        for (inode, path, found) in fresh {
-            let Some(cookie) = cookies.get(&inode).copied() else { continue };
-            let (name, owner, container) = self.identify(&found);
-            alive.insert(cookie, Namespace { name, inode, cookie, owner, path, container });
+        let unknown = fresh.iter().filter(|(_, _, known, _)| known.is_none());
+        let cookies = cookies(unknown.map(|(inode, path, _, _)| (*inode, path.as_path())));
+        let places: Vec<_> = fresh.iter().map(|(_, _, _, found)| found.places()).collect();
+        let groups = places.iter().flatten().flat_map(|(pid, place)| place.groups.iter().map(|group| (*pid, group)));
+        self.engines.learn(&groups.collect::<Vec<_>>());
+        for ((inode, path, known, found), places) in fresh.into_iter().zip(&places) {
+            let Some(cookie) = known.or_else(|| cookies.get(&inode).copied()) else { continue };
+            let known = known.and_then(|cookie| self.alive.get(&cookie));
+            let since = known.map_or(now, |known| known.since);
+            let (name, owner, container) = match known {
+                // A pod's namespace outlives the pod's processes by what it takes to clean up.
+                Some(known) if known.container.is_some() && found.processes.is_empty() => {
+                    (Arc::clone(&known.name), known.owner.clone(), known.container.clone())
+                }
+                _ => self.identify(&found, places),
+            };
+            alive.insert(cookie, Namespace { name, inode, cookie, owner, path, found, container, since });
         }
-        let now = Instant::now();
         for (cookie, known) in std::mem::replace(&mut self.alive, alive) {
             if !self.alive.contains_key(&cookie) {
                 self.gone.insert(cookie, (known.name, now));
@@ -98,7 +115,15 @@ impl Census {
         let Self { alive, gone, engines } = self;
         gone.retain(|cookie, (_, since)| !alive.contains_key(cookie) && now.duration_since(*since) < MEMORY);
         let containers: HashSet<_> = alive.values().filter_map(|known| known.container.as_deref()).collect();
-        engines.keep(|id| containers.contains(id));
+        engines.keep(|key| containers.contains(key));
+    }
+
+    /// Whether more may be known of a namespace by now.
+    fn is_due(&self, known: &Namespace, now: Instant) -> bool {
+        match &known.container {
+            Some(container) => self.engines.is_due(container),
+            None => !known.found.is_host && now.duration_since(known.since) < YOUTH,
+        }
     }
 
     /// Takes in namespaces that just got these names under `/run/netns`, without looking at anything else. Names that lead
@@ -119,12 +144,14 @@ impl Census {
             let (Some(cookie), Some(name)) = (cookies.get(&inode).copied(), found.remove(&inode)) else { continue };
             // A process in it, or another name, may have brought it here under its right name already.
             self.alive.entry(cookie).or_insert_with(|| Namespace {
-                name: name.into(),
+                name: name.as_str().into(),
                 inode,
                 cookie,
                 owner: Owner::default(),
                 path,
+                found: Found { pin: Some(name), ..Found::default() },
                 container: None,
+                since: Instant::now(),
             });
         }
     }
@@ -145,22 +172,16 @@ impl Census {
         self.alive.contains_key(&cookie)
     }
 
-    fn identify(&mut self, found: &Found) -> (Arc<str>, Owner, Option<String>) {
+    fn identify(&self, found: &Found, places: &[(i32, Place)]) -> (Arc<str>, Owner, Option<String>) {
         if found.is_host {
             return ("host".into(), Owner::default(), None);
         }
-        let mut unit = None;
-        for pid in found.processes.iter().take(WITNESSES) {
-            match place_of(*pid) {
-                Some(Place::Container(runtime, id)) => {
-                    let owner = self.engines.owner(runtime, &id);
-                    let name = owner.name().unwrap_or_else(|| UNNAMED.to_owned());
-                    return (name.into(), owner, Some(id));
-                }
-                Some(Place::Unit(name)) => unit = unit.or(Some(name)),
-                None => {}
-            }
+        let groups = places.iter().flat_map(|(_, place)| &place.groups);
+        if let Some((group, owner)) = groups.filter_map(|group| Some((group, self.engines.owner(group)?))).next() {
+            let name = owner.name().unwrap_or_else(|| UNNAMED.to_owned());
+            return (name.into(), owner.clone(), Some(group.key()));
         }
+        let unit = places.iter().find_map(|(_, place)| place.unit.clone());
         let name = found.pin.clone().or(unit).map_or_else(|| UNNAMED.into(), Into::into);
         (name, Owner::default(), None)
     }
@@ -177,6 +198,12 @@ impl Found {
         }
     }
 
+    /// Where its processes are. The machine's own namespace needs no witness.
+    fn places(&self) -> Vec<(i32, Place)> {
+        let processes = if self.is_host { &[][..] } else { &self.processes };
+        processes.iter().map(|pid| (*pid, Place::of(*pid))).collect()
+    }
+
     fn is_touched(&self, touched: &HashSet<String>) -> bool {
         self.pin.as_ref().is_some_and(|pin| touched.contains(pin))
     }
@@ -189,7 +216,7 @@ fn find() -> BTreeMap<NetnsInode, Found> {
     let mut processes: Vec<i32> = processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
     processes.sort_unstable();
     for pid in processes {
-        if let Some(inode) = inode_of(Path::new(&format!("/proc/{pid}/ns/net"))) {
+        if let Some(inode) = NetnsInode::of_process(pid) {
             let found = all.entry(inode).or_default();
             if found.processes.len() < WITNESSES {
                 found.processes.push(pid);
@@ -204,10 +231,6 @@ fn find() -> BTreeMap<NetnsInode, Found> {
         all.entry(host.inode()).or_default().is_host = true;
     }
     all
-}
-
-fn inode_of(path: &Path) -> Option<NetnsInode> {
-    fs::metadata(path).ok().and_then(|file| u32::try_from(file.ino()).ok()).map(NetnsInode)
 }
 
 /// Asks each namespace for its cookie, on one thread that enters them all.

@@ -9,8 +9,8 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use super::census::{Census, Namespace};
-use super::container::Owner;
 use crate::conntrack::{Depth, Survey, Wanted, is_loaded};
+use crate::container::Owner;
 use crate::output::conntrack::PressureRecord;
 use crate::output::topology::{OwnerRecord, TopologyRecord};
 use crate::topology::Topology;

@@ -27,7 +27,6 @@ mod census;
 mod collection;
 mod config;
 mod connections;
-mod container;
 mod drops;
 mod hops;
 mod inside;

@@ -1,29 +1,35 @@
-//! Asking an engine over its socket, in Docker's protocol (version 1.24 and later; Podman's compatible one).
+//! Engines that listen on a socket and speak Docker's protocol (version 1.24 and later; Podman's compatible one).
 
-use std::io::{self, Read, Write};
-use std::os::unix::net::UnixStream;
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
 
-use super::{Container, is_start_of};
-
-/// An engine that does not answer by then is none.
-const TIME: Duration = Duration::from_secs(3);
-/// A thousand containers take about two megabytes.
-const LONGEST: u64 = 64 << 20;
+use super::ask::ask;
+use super::cgroup::is_id;
+use super::{Owner, Runtime};
 
 /// Where engines listen, unless `DOCKER_HOST` says otherwise.
-const SOCKETS: [(&str, &str); 2] = [("Docker", "/var/run/docker.sock"), ("Podman", "/run/podman/podman.sock")];
+const SOCKETS: [(Runtime, &str); 2] =
+    [(Runtime::Docker, "/var/run/docker.sock"), (Runtime::Podman, "/run/podman/podman.sock")];
 
-#[derive(Deserialize)]
+/// An engine that may listen there.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Engine {
+    pub runtime: Runtime,
+    socket: PathBuf,
+}
+
+/// A container it has.
+#[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct Listed {
-    id: String,
+pub(super) struct Listed {
+    pub id: String,
     #[serde(default)]
-    names: Vec<String>,
+    names: Option<Vec<String>>,
+    #[serde(default)]
+    labels: Option<HashMap<String, String>>,
 }
 
 #[derive(Deserialize)]
@@ -39,97 +45,78 @@ struct State {
     pid: i32,
 }
 
-/// The running containers of this name, or whose id begins so.
-pub(super) fn find(name: &str) -> Vec<Container> {
-    let mut found = Vec::new();
-    for (engine, socket) in sockets() {
-        for listed in list(&socket) {
-            if !(listed.is_called(name) || is_start_of(name, &listed.id)) || !is_id(&listed.id) {
-                continue;
-            }
-            let Ok(inspected) = ask::<Inspected>(&socket, &format!("/containers/{}/json", listed.id)) else { continue };
-            // 0 is a container that has ended meanwhile.
-            if inspected.state.pid > 0 {
-                found.push(Container { name: listed.name(), id: listed.id, engine, pid: inspected.state.pid });
-            }
-        }
+pub(super) fn engines() -> Vec<Engine> {
+    let own = std::env::var("DOCKER_HOST").ok();
+    match own.as_deref().and_then(|own| own.strip_prefix("unix://")) {
+        Some(path) => vec![Engine { runtime: Runtime::Docker, socket: path.into() }],
+        None => SOCKETS.into_iter().map(|(runtime, path)| Engine { runtime, socket: path.into() }).collect(),
     }
-    found
 }
 
-/// Id and name of all that run.
-pub(super) fn names() -> Vec<(String, String)> {
-    let all = sockets().into_iter().flat_map(|(_, socket)| list(&socket));
-    all.map(|listed| (listed.id.clone(), listed.name())).collect()
+impl Engine {
+    /// Whether there is a socket to ask.
+    pub fn is_there(&self) -> bool {
+        self.socket.exists()
+    }
+
+    /// All that run. `None` if it does not answer.
+    pub fn running(&self, patience: Duration) -> Option<Vec<Listed>> {
+        ask(&self.socket, "/containers/json", patience).ok()
+    }
+
+    /// Those of these that it has, running or not. A list, unlike an inspection, waits for nothing, not even for a
+    /// container that is being started.
+    pub fn some(&self, ids: &[&str], patience: Duration) -> Option<Vec<Listed>> {
+        // They become part of a path.
+        let ids: Vec<_> = ids.iter().filter(|id| is_id(id)).map(|id| format!("%22{id}%22")).collect();
+        let filters = format!("%7B%22id%22%3A%5B{}%5D%7D", ids.join("%2C"));
+        ask(&self.socket, &format!("/containers/json?all=1&filters={filters}"), patience).ok()
+    }
+
+    /// The first process of one that runs.
+    pub fn pid(&self, listed: &Listed, patience: Duration) -> Option<i32> {
+        let path = format!("/containers/{}/json", Some(&listed.id).filter(|id| is_id(id))?);
+        let inspected: Inspected = ask(&self.socket, &path, patience).ok()?;
+        // 0 is a container that has ended meanwhile.
+        Some(inspected.state.pid).filter(|pid| *pid > 0)
+    }
 }
 
 impl Listed {
     /// Names have a slash before them; one with two is an old link's name for another container.
-    fn own_names(&self) -> impl Iterator<Item = &str> {
-        self.names.iter().filter_map(|name| name.strip_prefix('/')).filter(|name| !name.contains('/'))
+    pub fn own_names(&self) -> impl Iterator<Item = &str> {
+        let names = self.names.iter().flatten();
+        names.filter_map(|name| name.strip_prefix('/')).filter(|name| !name.is_empty() && !name.contains('/'))
     }
 
-    fn is_called(&self, name: &str) -> bool {
-        self.own_names().any(|own| own == name)
+    pub fn owner(&self, runtime: Runtime) -> Owner {
+        let mut owner = Owner::nameless(Some(runtime), &self.id);
+        if let Some(name) = self.own_names().next() {
+            name.clone_into(&mut owner.container);
+        }
+        owner.labelled(|key| self.labels.as_ref()?.get(key).map(String::as_str))
     }
-
-    fn name(&self) -> String {
-        self.own_names().next().unwrap_or(&self.id).to_owned()
-    }
-}
-
-/// It becomes part of a path.
-fn is_id(id: &str) -> bool {
-    !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_hexdigit())
-}
-
-fn sockets() -> Vec<(&'static str, PathBuf)> {
-    let own = std::env::var("DOCKER_HOST").ok();
-    match own.as_deref().and_then(|own| own.strip_prefix("unix://")) {
-        Some(path) => vec![("Docker", path.into())],
-        None => SOCKETS.into_iter().map(|(engine, path)| (engine, path.into())).collect(),
-    }
-}
-
-fn list(socket: &PathBuf) -> Vec<Listed> {
-    ask(socket, "/containers/json").unwrap_or_default()
-}
-
-/// HTTP 1.0, so that the answer ends with the connection and comes in one piece.
-fn ask<T: DeserializeOwned>(socket: &PathBuf, path: &str) -> io::Result<T> {
-    let mut stream = UnixStream::connect(socket)?;
-    stream.set_read_timeout(Some(TIME))?;
-    stream.set_write_timeout(Some(TIME))?;
-    stream.write_all(format!("GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n").as_bytes())?;
-    let mut answer = Vec::new();
-    stream.take(LONGEST).read_to_end(&mut answer)?;
-    body(&answer).and_then(|body| serde_json::from_slice(body).ok()).ok_or(io::ErrorKind::InvalidData.into())
-}
-
-/// What follows the head of an answer that says 200.
-fn body(answer: &[u8]) -> Option<&[u8]> {
-    let end = answer.windows(4).position(|four| four == b"\r\n\r\n")?;
-    let head = str::from_utf8(answer.get(..end)?).ok()?;
-    let status = head.split(' ').nth(1)?;
-    (head.starts_with("HTTP/1.") && status == "200").then(|| answer.get(end + 4..))?
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Listed, body};
+    use super::*;
 
     #[test]
-    fn takes_an_answer_apart() {
-        assert_eq!(body(b"HTTP/1.0 200 OK\r\nServer: Docker\r\n\r\n[]"), Some(&b"[]"[..]));
-        assert_eq!(body(b"HTTP/1.0 404 Not Found\r\n\r\n{}"), None);
-        assert_eq!(body(b"HTTP/1.0 200 OK\r\n"), None);
-        assert_eq!(body(b""), None);
+    fn an_engines_word_wins_over_the_id() {
+        let owner = |json: &str| serde_json::from_str::<Listed>(json).unwrap().owner(Runtime::Docker).full_name();
+        let id = "ab".repeat(32);
+        assert_eq!(owner(r#"{"Id":"x","Names":["/web"],"Labels":null}"#).as_deref(), Some("web"));
+        assert_eq!(owner(&format!(r#"{{"Id":"{id}","Names":[]}}"#)).as_deref(), Some("abababababab"));
+        assert_eq!(owner(&format!(r#"{{"Id":"{id}","Names":null}}"#)).as_deref(), Some("abababababab"));
+        let labels = r#"{"io.kubernetes.pod.name":"web-0","io.kubernetes.pod.namespace":"shop"}"#;
+        let pod = owner(&format!(r#"{{"Id":"{id}","Names":["/k8s_POD_web-0"],"Labels":{labels}}}"#));
+        assert_eq!(pod.as_deref(), Some("shop/web-0"));
     }
 
     #[test]
     fn a_links_name_is_not_the_containers() {
-        let listed = Listed { id: "abcdef".into(), names: vec!["/web/db".into(), "/db".into()] };
-        assert!(listed.is_called("db") && !listed.is_called("web/db"));
-        assert_eq!(listed.name(), "db");
+        let listed: Listed = serde_json::from_str(r#"{"Id":"abcdef","Names":["/web/db","/db"]}"#).unwrap();
+        assert_eq!(listed.own_names().collect::<Vec<_>>(), ["db"]);
     }
 }

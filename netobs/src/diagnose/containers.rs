@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::{Culprit, Diagnosis};
-use crate::container;
+use crate::container::Names;
 
 impl Diagnosis {
     /// Gives namespaces that only a process stands for, `pid:N`, the name of the container which that process begins.
@@ -11,10 +11,11 @@ impl Diagnosis {
     pub fn with_containers(mut self) -> Self {
         let mut unnamed: BTreeSet<String> = BTreeSet::new();
         self.netns(|netns| unnamed.extend(netns.starts_with("pid:").then(|| netns.clone())));
+        let names = if unnamed.is_empty() { Names::default() } else { Names::read() };
         for pid in unnamed {
             let number = pid.trim_start_matches("pid:").parse().ok();
-            if let Some(name) = number.and_then(container::name_of) {
-                self.rename(&pid, &name);
+            if let Some(name) = number.and_then(|number| names.of(number)) {
+                self.rename(&pid, name);
             }
         }
         self

@@ -1,5 +1,5 @@
 use std::fmt;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
@@ -20,6 +20,26 @@ pub struct NetnsInode(pub u32);
 impl fmt::Display for NetnsInode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
+    }
+}
+
+impl NetnsInode {
+    /// That of the namespace behind a file, which is not opened: a pin, or a link in `/proc/<pid>/ns`. `None` if there is
+    /// no such file or it may not be looked at.
+    pub fn behind(path: &Path) -> Option<Self> {
+        fs::metadata(path).ok().and_then(|file| u32::try_from(file.ino()).ok()).map(Self)
+    }
+
+    /// That of a process's namespace.
+    pub fn of_process(pid: i32) -> Option<Self> {
+        Self::behind(Path::new(&format!("/proc/{pid}/ns/net")))
+    }
+
+    /// The process with the lowest id that is in it: in a container that is its first one.
+    pub fn first_process(self) -> Option<i32> {
+        let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+        let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
+        pids.filter(|pid| Self::of_process(*pid) == Some(self)).min()
     }
 }
 

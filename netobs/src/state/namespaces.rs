@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::fs;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -66,7 +65,8 @@ impl Namespaces {
 
     /// Whether anybody beside us still holds on to the namespace: a name or a process.
     pub fn exists(&mut self, inode: NetnsInode) -> bool {
-        let is_there = |known: Option<&Known>| known.is_some_and(|known| inode_of(&known.path) == Some(inode));
+        let is_there =
+            |known: Option<&Known>| known.is_some_and(|known| NetnsInode::behind(&known.path) == Some(inode));
         is_there(self.known.get(&inode)) || {
             // Its path may have gone while another leads to it, too.
             self.scan();
@@ -125,22 +125,21 @@ impl Namespaces {
         }
         // Where PID 1 may not be looked at, our own namespace is the machine's, unless somebody gave it another name.
         let (first, own) = (PathBuf::from("/proc/1/ns/net"), PathBuf::from("/proc/self/ns/net"));
-        if inode_of(&first).is_some() {
+        if NetnsInode::behind(&first).is_some() {
             self.insert("host".into(), first);
-        } else if inode_of(&own).and_then(|own| self.known.get(&own)).is_some_and(|own| !own.path.starts_with(PINS)) {
+        } else if NetnsInode::behind(&own)
+            .and_then(|own| self.known.get(&own))
+            .is_some_and(|own| !own.path.starts_with(PINS))
+        {
             self.insert("host".into(), own);
         }
     }
 
     fn insert(&mut self, name: String, path: PathBuf) {
-        if let Some(inode) = inode_of(&path) {
+        if let Some(inode) = NetnsInode::behind(&path) {
             self.known.insert(inode, Known { name, path });
         }
     }
-}
-
-fn inode_of(path: &Path) -> Option<NetnsInode> {
-    fs::metadata(path).ok().and_then(|file| u32::try_from(file.ino()).ok()).map(NetnsInode)
 }
 
 fn watch() -> Option<Inotify> {

@@ -1,18 +1,27 @@
 //! `netobs agent` as Prometheus meets it: the real binary, scraped over HTTP, beside the kernel's own counters of
 //! namespaces of the test's own.
 
-#![expect(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a helper that fails is a test that fails")]
+#![expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a helper that fails is a test that fails"
+)]
 
 #[path = "../common/bed.rs"]
 mod bed;
 #[path = "../common/mod.rs"]
 mod common;
+#[path = "../common/engines/mod.rs"]
+mod engines;
 #[path = "../common/records.rs"]
 mod records;
 #[path = "../common/tracer.rs"]
 mod tracer;
 
 mod api;
+mod containers;
 mod crowd;
 mod ending;
 mod figures;

@@ -1,5 +1,10 @@
 //! `netobs diagnose` on real networks: what is broken in them on purpose must be what it names, and nothing else.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a helper that fails is a test that fails")]
+#![expect(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a helper that fails is a test that fails"
+)]
 
 mod docker;
 mod gate;
@@ -12,6 +17,8 @@ mod way;
 
 #[path = "../common/mod.rs"]
 mod common;
+#[path = "../common/engines/mod.rs"]
+mod engines;
 
 use std::net::{IpAddr, SocketAddr};
 

@@ -1,8 +1,5 @@
 //! Room for a new flow, and for the processes at both ends.
 
-use std::fs;
-use std::os::unix::fs::MetadataExt;
-
 use super::Along;
 use crate::conntrack::{Counter, Socket};
 use crate::diagnose::end;
@@ -10,7 +7,6 @@ use crate::diagnose::gate;
 use crate::diagnose::machine::Machine;
 use crate::diagnose::way::{End, Way};
 use crate::diagnose::{Force, Question, Rung};
-use crate::netns::NetnsInode;
 
 /// The connection table of each namespace on the way there.
 pub(super) fn tables(machine: &mut Machine, way: &Way, along: &mut Along) {
@@ -60,18 +56,8 @@ pub(super) fn memory(way: &Way, question: &Question, along: &mut Along) {
         ends.push((last.name.clone(), *netns, None));
     }
     for (name, netns, pid) in ends {
-        if let Some(finding) = pid.or_else(|| inhabitant(netns)).and_then(|pid| end::memory(&name, pid)) {
+        if let Some(finding) = pid.or_else(|| netns.first_process()).and_then(|pid| end::memory(&name, pid)) {
             along.found(finding);
         }
     }
-}
-
-/// The process with the lowest id that lives in a namespace.
-fn inhabitant(netns: NetnsInode) -> Option<i32> {
-    let pids = fs::read_dir("/proc").ok()?.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-    let lives_there = |pid: &i32| {
-        let file = fs::metadata(format!("/proc/{pid}/ns/net"));
-        file.is_ok_and(|file| file.ino() == u64::from(netns.0))
-    };
-    pids.filter(lives_there).min()
 }

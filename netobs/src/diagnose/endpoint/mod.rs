@@ -7,10 +7,6 @@ mod files;
 mod names;
 mod resolve;
 
-use std::fs;
-use std::os::unix::fs::MetadataExt;
-use std::path::PathBuf;
-
 use super::Endpoint;
 use crate::container::{self, Container};
 use crate::lab::{self, State};
@@ -93,7 +89,7 @@ pub fn find(name: &str) -> Result<Endpoint, EndpointError> {
         && let Ok(netns) = Netns::pinned(name)
     {
         let inode = netns.inode();
-        let endpoint = Endpoint { name: name.to_owned(), netns: inode, pid: process_in(inode) };
+        let endpoint = Endpoint { name: name.to_owned(), netns: inode, pid: inode.first_process() };
         candidates.push(Candidate { endpoint, told: format!("the namespace {name}") });
     }
     // A container whose namespace somebody gave a name is one place by two names.
@@ -141,7 +137,7 @@ fn of_labs(name: &str, labs: &[State]) -> Result<Vec<Candidate>, EndpointError> 
     }
     let candidate = |(_, node): (&State, &lab::NodeState)| {
         let inode = Netns::pinned(&node.namespace)?.inode();
-        let endpoint = Endpoint { name: node.namespace.clone(), netns: inode, pid: process_in(inode) };
+        let endpoint = Endpoint { name: node.namespace.clone(), netns: inode, pid: inode.first_process() };
         Ok(Candidate { told: format!("the lab node {}", node.namespace), endpoint })
     };
     found.into_iter().map(candidate).collect()
@@ -149,7 +145,7 @@ fn of_labs(name: &str, labs: &[State]) -> Result<Vec<Candidate>, EndpointError> 
 
 fn of_container(container: &Container) -> Option<Candidate> {
     let netns = Netns::of_process(container.pid).ok()?;
-    let told = format!("the container {} of {} (pid:{})", container.name, container.engine, container.pid);
+    let told = format!("the container {} of {} (pid:{})", container.name, container.runtime, container.pid);
     let endpoint = Endpoint { name: container.name.clone(), netns: netns.inode(), pid: Some(container.pid) };
     Some(Candidate { endpoint, told })
 }
@@ -157,22 +153,10 @@ fn of_container(container: &Container) -> Option<Candidate> {
 /// The process that a name without a container in it stands for.
 fn process_of(name: &str, inode: NetnsInode) -> Option<i32> {
     let pid = match name {
-        "host" => Some(1).filter(|pid| netns_of(*pid) == Some(inode)),
+        "host" => Some(1).filter(|pid| NetnsInode::of_process(*pid) == Some(inode)),
         _ => name.strip_prefix("pid:").and_then(|pid| pid.parse().ok()),
     };
-    pid.or_else(|| process_in(inode))
-}
-
-/// The process with the lowest id in a namespace: in a container that is its first one.
-fn process_in(inode: NetnsInode) -> Option<i32> {
-    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
-    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
-    pids.filter(|pid| netns_of(*pid) == Some(inode)).min()
-}
-
-fn netns_of(pid: i32) -> Option<NetnsInode> {
-    let file = fs::metadata(PathBuf::from(format!("/proc/{pid}/ns/net"))).ok()?;
-    u32::try_from(file.ino()).ok().map(NetnsInode)
+    pid.or_else(|| inode.first_process())
 }
 
 fn what_there_is(labs: &[State]) -> String {
