@@ -25,9 +25,14 @@ impl Lab {
         Ok(lab)
     }
 
+    /// Where a node's network namespace is pinned.
+    pub fn netns(&self, node: &str) -> String {
+        format!("/run/netns/{}-{node}", self.name)
+    }
+
     /// A command that will run in a node's network namespace, and as before in every other respect.
     pub fn command(&self, node: &str, program: &str) -> Result<Command> {
-        let path = format!("/run/netns/{}-{node}", self.name);
+        let path = self.netns(node);
         let netns = File::open(&path).with_context(|| format!("cannot open {path}"))?;
         let mut command = Command::new(program);
         let enter = move || setns(&netns, CloneFlags::CLONE_NEWNET).map_err(io::Error::from);

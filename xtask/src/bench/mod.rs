@@ -3,6 +3,7 @@
 mod building;
 mod figures;
 mod flood;
+mod floor;
 mod interrupt;
 mod lab;
 mod programs;

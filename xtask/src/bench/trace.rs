@@ -8,6 +8,7 @@ use clap::Args;
 
 use super::figures::Figures;
 use super::flood::Flood;
+use super::floor::Floor;
 use super::interrupt;
 use super::lab::Lab;
 use super::programs::{self, Cost, Statistics};
@@ -47,6 +48,8 @@ pub enum Mode {
     Bare,
     /// By tcpdump on both veths.
     Tcpdump,
+    /// By programs that do nothing, at the hooks of netobs.
+    Floor,
     /// By netobs, none of its packets wanted.
     Nothing,
     /// By netobs, every packet wanted.
@@ -55,7 +58,7 @@ pub enum Mode {
 
 impl Mode {
     /// Every mode, in the order of the table.
-    pub const ALL: [Self; 4] = [Self::Bare, Self::Tcpdump, Self::Nothing, Self::Everything];
+    pub const ALL: [Self; 5] = [Self::Bare, Self::Tcpdump, Self::Floor, Self::Nothing, Self::Everything];
 }
 
 /// What one mode gave.
@@ -187,6 +190,19 @@ impl Bench<'_> {
                 let rate = flood.rate(self.window)?;
                 running.end()?;
                 return Ok(Some(rate));
+            }
+            Mode::Floor => {
+                let attached = match Floor::attach(self.lab) {
+                    Ok(attached) => attached,
+                    Err(error) => {
+                        eprintln!("xtask: programs that do nothing are left out: {error:#}");
+                        return Ok(None);
+                    }
+                };
+                std::thread::sleep(SETTLE);
+                let rate = flood.rate(self.window);
+                drop(attached);
+                return rate.map(Some);
             }
             Mode::Nothing => Some(MATCHES_NOTHING),
             Mode::Everything => None,
