@@ -4,7 +4,7 @@ use std::io;
 
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_NETFILTER};
 
-use super::message::{Messages, attribute};
+use super::message::{Messages, NLMSG_DONE, NLMSG_ERROR, attribute};
 
 /// `NFNL_SUBSYS_NFTABLES << 8`
 const SUBSYSTEM: u16 = 10 << 8;
@@ -23,9 +23,17 @@ const NFGENMSG: usize = 4;
 /// # Errors
 /// The kernel has no nf_tables, or will not say.
 pub fn has_tables() -> io::Result<bool> {
-    let answer = ask(NFT_MSG_GETTABLE, NLM_F_DUMP)?;
-    // One table is enough to know; the rest of the dump goes with the socket.
-    Ok(Messages(&answer).next().is_some_and(|message| message.kind == NFT_MSG_NEWTABLE))
+    let socket = ask(NFT_MSG_GETTABLE, NLM_F_DUMP)?;
+    let mut has_tables = false;
+    // To the end: what is left in a socket when it is closed counts as dropped (`QUEUE_PURGE`).
+    loop {
+        let answer = socket.recv_from_full()?.0;
+        let kinds: Vec<_> = Messages(&answer).map(|message| message.kind).collect();
+        has_tables |= kinds.contains(&NFT_MSG_NEWTABLE);
+        if kinds.is_empty() || kinds.iter().any(|kind| [NLMSG_DONE, NLMSG_ERROR].contains(kind)) {
+            return Ok(has_tables);
+        }
+    }
 }
 
 /// A number that changes with every change of the calling thread's namespace's rule set.
@@ -33,7 +41,7 @@ pub fn has_tables() -> io::Result<bool> {
 /// # Errors
 /// As for [`has_tables`].
 pub fn generation() -> io::Result<u32> {
-    let answer = ask(NFT_MSG_GETGEN, 0)?;
+    let answer = ask(NFT_MSG_GETGEN, 0)?.recv_from_full()?.0;
     let number = Messages(&answer).find(|message| message.kind == NFT_MSG_NEWGEN).and_then(|message| {
         let number = attribute(message.body().get(NFGENMSG..)?, NFTA_GEN_ID)?;
         number.first_chunk().map(|bytes| u32::from_be_bytes(*bytes))
@@ -41,8 +49,8 @@ pub fn generation() -> io::Result<u32> {
     number.ok_or_else(|| io::ErrorKind::InvalidData.into())
 }
 
-/// Sends a request without attributes and returns the first datagram of the answer.
-fn ask(kind: u16, flags: u16) -> io::Result<Vec<u8>> {
+/// Sends a request without attributes; the answer is to be read.
+fn ask(kind: u16, flags: u16) -> io::Result<Socket> {
     let socket = Socket::new(NETLINK_NETFILTER)?;
     socket.connect(&SocketAddr::new(0, 0))?;
     // struct nlmsghdr, then struct nfgenmsg with the family "any".
@@ -52,7 +60,7 @@ fn ask(kind: u16, flags: u16) -> io::Result<Vec<u8>> {
     request.extend_from_slice(&(NLM_F_REQUEST | flags).to_ne_bytes());
     request.extend_from_slice(&[0; 12]);
     socket.send(&request, 0)?;
-    Ok(socket.recv_from_full()?.0)
+    Ok(socket)
 }
 
 #[cfg(test)]
