@@ -40,6 +40,18 @@ impl Fingerprint {
         Self(fingerprint_hash(&[extent.head, u64::from(extent.network)]))
     }
 
+    /// As it is kept in a map.
+    #[inline(always)]
+    pub const fn word(self) -> u64 {
+        self.0
+    }
+
+    /// The reverse.
+    #[inline(always)]
+    pub const fn of_word(word: u64) -> Self {
+        Self(word)
+    }
+
     #[inline(always)]
     pub fn is_none(self) -> bool {
         self == Self::NONE

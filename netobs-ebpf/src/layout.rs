@@ -106,6 +106,8 @@ layout! {
     ct_mark: "nf_conn.mark",
     ct_zone: "nf_conn.zone.id",
     skb_extensions: "sk_buff.active_extensions",
+    /// Index of the device it came in by last; 0 of one that came in nowhere.
+    skb_iif: "sk_buff.skb_iif",
     nf_hook: "nf_hook_state.hook",
     nf_family: "nf_hook_state.pf",
     nf_in: "nf_hook_state.in",

@@ -12,8 +12,10 @@ mod fdb;
 mod hook;
 mod hops;
 pub mod icmp;
+mod latency;
 mod layout;
 mod lookup;
+mod nat;
 mod wait;
 
 pub use call::{CALL_BYTES, Call, Cookie};
@@ -23,9 +25,14 @@ pub use drops::{DROP_PROGRAMS, DROP_ROWS, DropCounts, DropKey, DropSettings, Dro
 pub use event::{Conntrack, Event, flags};
 pub use fdb::Fdb;
 pub use hook::Hook;
-pub use hops::{HOP_ROWS, HopCounts, HopKey};
+pub use hops::{DEVICE_HOOKS, HOP_DEVICES, HOP_ROWS, HopCounts, HopDevice, HopKey, HopRow, hop_place, hop_row};
+pub use latency::{
+    LATENCY_BOUNDS, LATENCY_BUCKETS, LATENCY_LIMIT, LATENCY_ROWS, LATENCY_SAMPLE, LATENCY_SLOTS, Latency, LatencySlot,
+    latency_row,
+};
 pub use layout::{Bits, Layout, MISSING};
 pub use lookup::Lookup;
+pub use nat::{NAT_ROWS, NatCounts, NatSettings};
 pub use wait::{Wait, nud};
 
 /// Bytes of packet that the filter sees and an event carries: room for Ethernet, IPv6 with an extension header, TCP

@@ -22,6 +22,7 @@ mod packet;
 mod programs;
 mod record;
 mod rejected;
+mod sample;
 mod seen;
 mod waiting;
 

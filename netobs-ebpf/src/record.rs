@@ -30,7 +30,7 @@ pub const NO_WAKEUP: u64 = 1;
 /// `BPF_RB_AVAIL_DATA`
 const AVAILABLE: u64 = 0;
 /// `NFCT_INFOMASK`
-const CT_INFO: u64 = 7;
+pub const CT_INFO: u64 = 7;
 
 /// When the ring was last too full, per CPU; 0 if that is over.
 #[map]

@@ -1,9 +1,10 @@
 //! The agent's programs on the hooks of devices. They record nothing: they count.
 
-use aya_ebpf::macros::btf_tracepoint;
-use aya_ebpf::programs::BtfTracePointContext;
+use aya_ebpf::macros::{btf_tracepoint, kprobe};
+use aya_ebpf::programs::{BtfTracePointContext, ProbeContext};
 use netobs_ebpf::Hook;
 
+use crate::access::{Probed, Typed};
 use crate::hop_counter::{count, count_answer};
 
 /// `ICMP_DEST_UNREACH`
@@ -49,7 +50,22 @@ fn icmp_send_count(ctx: BtfTracePointContext) -> i32 {
     let (kind, code): (i32, i32) = (ctx.arg(1), ctx.arg(2));
     if kind == UNREACHABLE && code == FRAG_NEEDED {
         // SAFETY: argument 0 is the packet that was answered.
-        unsafe { count_answer(Hook::IcmpSend, ctx.arg(0)) };
+        unsafe { count_answer::<Typed>(Hook::IcmpSend, ctx.arg(0)) };
+    }
+    0
+}
+
+/// `void __icmp_send(struct sk_buff *skb_in, int type, int code, __be32 info, const struct ip_options *opt)`, where there
+/// is no such tracepoint. Of this error no rate limit keeps any back (`icmpv4_mask_allow`), and what else may is rare: a
+/// broadcast, an answer to an error, no way back.
+#[kprobe]
+fn icmp_send_count_probed(ctx: ProbeContext) -> u32 {
+    if let (Some(skb), Some(kind), Some(code)) = (ctx.arg::<*const u8>(0), ctx.arg::<i32>(1), ctx.arg::<i32>(2))
+        && kind == UNREACHABLE
+        && code == FRAG_NEEDED
+    {
+        // SAFETY: the argument is as above.
+        unsafe { count_answer::<Probed>(Hook::IcmpSend, skb) };
     }
     0
 }

@@ -14,7 +14,7 @@ use crate::observe::{Spot, observe};
 use crate::seen;
 
 /// `NF_ACCEPT`: whatever is registered behind decides.
-const ACCEPT: u32 = 1;
+pub const ACCEPT: u32 = 1;
 /// `NFPROTO_IPV4`
 const IPV4: u8 = 2;
 /// `NFPROTO_IPV6`

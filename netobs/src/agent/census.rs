@@ -48,6 +48,11 @@ impl Namespace {
     pub fn open(&self) -> Option<Netns> {
         Netns::at(&self.path).ok().filter(|netns| netns.inode() == self.inode)
     }
+
+    /// Whether its path still leads to it.
+    pub fn is_there(&self) -> bool {
+        NetnsInode::behind(&self.path) == Some(self.inode)
+    }
 }
 
 /// Every namespace that a name or a process keeps.
@@ -59,6 +64,7 @@ pub struct Census {
     alive: HashMap<NetnsCookie, Namespace>,
     gone: HashMap<NetnsCookie, (Arc<str>, Instant)>,
     engines: Engines,
+    generation: u64,
 }
 
 /// What leads to a namespace.
@@ -107,12 +113,14 @@ impl Census {
             };
             alive.insert(cookie, Namespace { name, inode, cookie, owner, path, found, container, since });
         }
+        let is_same = |known: &Namespace| self.alive.get(&known.cookie).is_some_and(|old| old.path == known.path);
+        self.generation += u64::from(alive.len() != self.alive.len() || !alive.values().all(is_same));
         for (cookie, known) in std::mem::replace(&mut self.alive, alive) {
             if !self.alive.contains_key(&cookie) {
                 self.gone.insert(cookie, (known.name, now));
             }
         }
-        let Self { alive, gone, engines } = self;
+        let Self { alive, gone, engines, .. } = self;
         gone.retain(|cookie, (_, since)| !alive.contains_key(cookie) && now.duration_since(*since) < MEMORY);
         let containers: HashSet<_> = alive.values().filter_map(|known| known.container.as_deref()).collect();
         engines.keep(|key| containers.contains(key));
@@ -142,6 +150,7 @@ impl Census {
         let cookies = cookies(paths.iter().map(|(inode, path)| (*inode, path.as_path())));
         for (inode, path) in paths {
             let (Some(cookie), Some(name)) = (cookies.get(&inode).copied(), found.remove(&inode)) else { continue };
+            self.generation += 1;
             // A process in it, or another name, may have brought it here under its right name already.
             self.alive.entry(cookie).or_insert_with(|| Namespace {
                 name: name.as_str().into(),
@@ -159,6 +168,11 @@ impl Census {
     /// Those there were at the last look.
     pub fn alive(&self) -> Vec<Namespace> {
         self.alive.values().cloned().collect()
+    }
+
+    /// Changes whenever namespaces came or went, or are reached in another way.
+    pub fn generation(&self) -> u64 {
+        self.generation
     }
 
     /// What a namespace is called, or was before it went.

@@ -11,8 +11,9 @@ use aya::sys::{Stats, enable_stats};
 
 use super::census::{Census, Namespace};
 use super::drops::Drops;
-use super::hops::{Devices, Hops};
+use super::hops::{Devices, Hops, take_latencies};
 use super::inside::{self, Inside};
+use super::nat::Nat;
 use super::rows::{DropRecord, records};
 use super::watch::Watch;
 use crate::conntrack::{Counter, Statistics, Totals};
@@ -20,7 +21,7 @@ use crate::filter::Filter;
 use crate::metrics::{Exposition, Metric, Source, Store};
 use crate::netns::NetnsCookie;
 use crate::probe::drops::{DropCount, DropCounter, DropTable};
-use crate::probe::{HopCounter, HopProgram, Kernel, Selection};
+use crate::probe::{HopCounter, HopProgram, Kernel, Kind, Selection};
 use crate::refusal::Refusal;
 
 /// The source of what IPv6 counted, beside what the programs did.
@@ -44,6 +45,8 @@ pub struct Options {
 struct Tracked {
     statistics: Statistics,
     totals: Totals,
+    /// There are entries, or were.
+    is_at_work: bool,
 }
 
 /// Attached programs, and all that was ever read. Dropping it detaches them.
@@ -55,6 +58,7 @@ pub struct Collection {
     _watch: Watch,
     drops: Drops,
     hops: Hops,
+    nat: Nat,
     tracked: HashMap<NetnsCookie, Tracked>,
     /// Rows of namespaces that have gone, as they were read last.
     ended: HashMap<NetnsCookie, u64>,
@@ -92,6 +96,7 @@ impl Collection {
             _watch: watch,
             drops: Drops::new(),
             hops: Hops::default(),
+            nat: Nat::default(),
             tracked: HashMap::new(),
             ended: HashMap::new(),
             store: Store::new(options.series_limit),
@@ -100,6 +105,7 @@ impl Collection {
             _stats: options.program_stats.then(|| enable_stats(Stats::RunTime).ok()).flatten(),
         };
         collection.remember()?;
+        collection.nat.tend(&collection.census);
         Ok(collection)
     }
 
@@ -148,6 +154,7 @@ impl Collection {
         self.take_drops(&counts.unwrap_or_default(), &conntrack);
         efforts.push(("drops", Effort { took: reading + began.elapsed(), success }));
         efforts.push(self.take_hops(&devices));
+        efforts.push(self.take_nat());
         efforts.push(self.take_programs());
         for (collector, effort) in efforts {
             let labels = [&Arc::from(collector)];
@@ -203,11 +210,12 @@ impl Collection {
     /// Takes in a namespace's connection tracking, each CPU's counters for itself. What it had dropped up to now, if that
     /// is known.
     fn track(&mut self, inside: &Inside) -> Option<u64> {
-        let (_, statistics) = inside.conntrack.as_ref()?.found.as_ref()?;
+        let (table, statistics) = inside.conntrack.as_ref()?.found.as_ref()?;
         let before = self.tracked.remove(&inside.cookie);
         let totals = before
             .map_or_else(|| statistics.totals(), |before| before.totals.and(&statistics.since(&before.statistics)));
-        self.tracked.insert(inside.cookie, Tracked { statistics: statistics.clone(), totals });
+        let is_at_work = table.entries > 0 || totals.any();
+        self.tracked.insert(inside.cookie, Tracked { statistics: statistics.clone(), totals, is_at_work });
         totals.get(Counter::Drop)
     }
 
@@ -282,22 +290,38 @@ impl Collection {
     fn take_hops(&mut self, devices: &Devices) -> (&'static str, Effort) {
         let began = Instant::now();
         let counts = self.hop_counter.read();
-        let success = counts.is_ok();
+        let latencies = self.hop_counter.latencies();
+        let success = counts.is_ok() && latencies.is_ok();
         let census = self.census.lock().unwrap_or_else(PoisonError::into_inner);
         let Self { store, hop_counter, hops, .. } = self;
+        take_latencies(store, &latencies.unwrap_or_default());
         hops.take(store, hop_counter, &counts.unwrap_or_default(), devices, &census);
         ("hops", Effort { took: began.elapsed(), success })
+    }
+
+    fn take_nat(&mut self) -> (&'static str, Effort) {
+        let began = Instant::now();
+        self.nat.tend(&self.census);
+        let tracking = self.tracked.iter().filter(|(_, tracked)| tracked.is_at_work).map(|(cookie, _)| *cookie);
+        let tracking: Vec<_> = tracking.collect();
+        let census = self.census.lock().unwrap_or_else(PoisonError::into_inner);
+        let success = self.nat.take(&mut self.store, &tracking, &census);
+        ("nat", Effort { took: began.elapsed(), success })
     }
 
     fn take_programs(&mut self) -> (&'static str, Effort) {
         let began = Instant::now();
         let mut success = true;
-        let drops = self.counter.programs().map(|(name, runs)| (name.to_owned(), true, runs));
-        let hops =
-            self.hop_counter.programs().map(|HopProgram { name, runs, why_not }| (name, why_not.is_none(), runs));
-        for (program, is_attached, runs) in drops.chain(hops) {
+        let drops = self.counter.programs().map(|(name, runs)| (name.to_owned(), Kind::TpBtf, true, runs));
+        let hops = self
+            .hop_counter
+            .programs()
+            .map(|HopProgram { name, kind, runs, why_not }| (name, kind, why_not.is_none(), runs));
+        let nat = self.nat.program().map(|(name, kind, is_attached, runs)| (name.to_owned(), kind, is_attached, runs));
+        for (program, kind, is_attached, runs) in drops.chain(hops).chain(nat) {
             let (program, source) = (Arc::from(program), Source(0, 0));
-            self.store.gauge(Metric::ProbeAttached, &[&program, &"tp_btf".into()], f64::from(u8::from(is_attached)));
+            let labels = [&program, &Arc::from(kind.name())];
+            self.store.gauge(Metric::ProbeAttached, &labels, f64::from(u8::from(is_attached)));
             match runs {
                 Some(runs) => {
                     self.store.counter(Metric::ProgramRunSeconds, &[&program], source, runs.nanoseconds);

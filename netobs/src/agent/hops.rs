@@ -3,13 +3,13 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use netobs_ebpf::Hook;
+use netobs_ebpf::{Hook, LATENCY_BOUNDS};
 
 use super::census::{Census, UNKNOWN};
-use crate::metrics::{Metric, Source, Store};
+use crate::metrics::{Histogram, Metric, Source, Store};
 use crate::netlink::Ifindex;
 use crate::netns::NetnsCookie;
-use crate::probe::{HopCount, HopCounter};
+use crate::probe::{HopCount, HopCounter, HopLatency};
 
 /// The links of each namespace that was read.
 pub type Devices = HashMap<NetnsCookie, HashMap<Ifindex, Arc<str>>>;
@@ -63,6 +63,20 @@ impl Hops {
         for (stage, lost) in [("hops-overflow", counter.overflow()), ("hops-missed", counter.missed())] {
             store.counter(Metric::EventsLost, &[&stage.into()], Source(0, 0), lost);
         }
+    }
+}
+
+/// How long packets took from hook to hook.
+pub fn take_latencies(store: &mut Store, latencies: &[HopLatency]) {
+    const SECOND: f64 = 1e9;
+    for HopLatency { from, to, latency } in latencies {
+        let bounds = LATENCY_BOUNDS.iter().map(|bound| *bound as f64 / SECOND);
+        let histogram = Histogram {
+            buckets: bounds.zip(latency.buckets).collect(),
+            above: latency.buckets.last().copied().unwrap_or(0),
+            sum: latency.sum as f64 / SECOND,
+        };
+        store.histogram(Metric::HopLatency, &[&Arc::from(from.name), &Arc::from(to.name)], histogram);
     }
 }
 

@@ -31,6 +31,7 @@ mod drops;
 mod hops;
 mod inside;
 mod inventory;
+mod nat;
 mod notify;
 mod pages;
 mod privileges;

@@ -7,6 +7,6 @@ mod store;
 mod table;
 mod text;
 
-pub use store::{Source, Store};
+pub use store::{Histogram, Source, Store};
 pub use table::{Kind, Metric, Row};
 pub use text::{CONTENT_TYPE, Exposition};

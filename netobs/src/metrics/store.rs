@@ -29,12 +29,31 @@ struct Counter {
     seen: Instant,
 }
 
+/// How many were how large.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Histogram {
+    /// The upper bound of each bucket, and how many are within it: those of the buckets below are not counted again.
+    pub buckets: Vec<(f64, u64)>,
+    /// Those above the last bound.
+    pub above: u64,
+    /// The sum of all.
+    pub sum: f64,
+}
+
+/// What a series shows.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Value<'a> {
+    Number(f64),
+    Histogram(&'a Histogram),
+}
+
 /// All series. A collection is what comes between [`Self::begin`] and [`Self::end`].
 #[derive(Debug)]
 pub struct Store {
     now: Instant,
     limit: usize,
     gauges: HashMap<Series, f64>,
+    histograms: HashMap<Series, Histogram>,
     counters: HashMap<Series, Counter>,
     /// What each source showed last.
     sources: HashMap<(Source, Series), Counter>,
@@ -48,6 +67,7 @@ impl Store {
             now: Instant::now(),
             limit,
             gauges: HashMap::new(),
+            histograms: HashMap::new(),
             counters: HashMap::new(),
             sources: HashMap::new(),
             left_out: HashSet::new(),
@@ -58,6 +78,7 @@ impl Store {
     pub fn begin(&mut self, now: Instant) {
         self.now = now;
         self.gauges.clear();
+        self.histograms.clear();
         self.left_out.clear();
     }
 
@@ -99,6 +120,16 @@ impl Store {
         }
     }
 
+    /// What a histogram shows that never begins anew.
+    pub fn histogram(&mut self, metric: Metric, labels: &[&Arc<str>], histogram: Histogram) {
+        let series = Series::of(metric, labels);
+        if self.is_full() {
+            self.left_out.insert(series);
+        } else {
+            self.histograms.insert(series, histogram);
+        }
+    }
+
     /// Ends the collection, and the series of which nothing was heard for a while.
     pub fn end(&mut self) {
         let now = self.now;
@@ -111,21 +142,25 @@ impl Store {
     }
 
     /// Every series with its value, by metric and labels.
-    pub(super) fn all(&self) -> Vec<(&Series, f64)> {
-        let counters = self.counters.iter().map(|(series, counter)| (series, value(series.metric, counter.total)));
-        let mut all: Vec<_> = self.gauges.iter().map(|(series, value)| (series, *value)).chain(counters).collect();
+    pub(super) fn all(&self) -> Vec<(&Series, Value<'_>)> {
+        let number = |(series, counter): (_, &Counter)| (series, Value::Number(value(series, counter.total)));
+        let gauges = self.gauges.iter().map(|(series, value)| (series, Value::Number(*value)));
+        let histograms = self.histograms.iter().map(|(series, histogram)| (series, Value::Histogram(histogram)));
+        let mut all: Vec<_> = gauges.chain(histograms).chain(self.counters.iter().map(number)).collect();
         all.sort_unstable_by_key(|(series, _)| *series);
         all
     }
 
     fn is_full(&self) -> bool {
-        self.gauges.len() + self.counters.len() >= self.limit
+        // Beside its buckets a histogram has a sum, a count, and the bucket of all.
+        let histograms: usize = self.histograms.values().map(|histogram| histogram.buckets.len() + 3).sum();
+        self.gauges.len() + self.counters.len() + histograms >= self.limit
     }
 }
 
 /// Totals are whole numbers; those of time are of nanoseconds.
-fn value(metric: Metric, total: u64) -> f64 {
-    let unit = if metric.row().name.ends_with("_seconds_total") { 1e9 } else { 1.0 };
+fn value(series: &Series, total: u64) -> f64 {
+    let unit = if series.metric.row().name.ends_with("_seconds_total") { 1e9 } else { 1.0 };
     total as f64 / unit
 }
 
@@ -148,7 +183,12 @@ mod tests {
     const DROPS: Metric = Metric::ConntrackDrops;
 
     fn values(store: &Store, metric: Metric) -> Vec<f64> {
-        store.all().into_iter().filter(|(series, _)| series.metric == metric).map(|(_, value)| value).collect()
+        let number = |value| match value {
+            Value::Number(number) => number,
+            Value::Histogram(histogram) => histogram.sum,
+        };
+        let all = store.all().into_iter().filter(|(series, _)| series.metric == metric);
+        all.map(|(_, value)| number(value)).collect()
     }
 
     /// A collection in which each source shows something for one series.

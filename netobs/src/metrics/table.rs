@@ -7,6 +7,8 @@ pub enum Kind {
     Counter,
     /// Whatever it is now.
     Gauge,
+    /// How many were how large; only grows.
+    Histogram,
 }
 
 impl Kind {
@@ -15,6 +17,7 @@ impl Kind {
         match self {
             Self::Counter => "counter",
             Self::Gauge => "gauge",
+            Self::Histogram => "histogram",
         }
     }
 }
@@ -73,12 +76,21 @@ metrics! {
          Those of packet_drops_total with cause mtu.";
     FragNeededSent = "icmp_frag_needed_sent_total" Counter ["netns"]
         "ICMP errors sent that a packet was too big: IPv4 fragmentation needed since the agent started, counted at the \
-         tracepoint icmp:icmp_send (only where the kernel has it), and IPv6 Icmp6OutPktTooBigs since the namespace was made.";
+         tracepoint icmp:icmp_send or, where the kernel has none, about to be sent at the entry of __icmp_send, and IPv6 \
+         Icmp6OutPktTooBigs since the namespace was made. Without IPv4's while probe_attached of icmp_send_count* is 0.";
     HopPackets = "hop_packets_total" Counter ["netns" "device" "hook"]
         "Packets that passed the hook on the device since the agent started, as the stack hands them on: a large one that \
          is cut up later is one. Counted in the kernel at the tracepoint of the hook's name.";
     HopBytes = "hop_bytes_total" Counter ["netns" "device" "hook"]
         "Bytes of the packets of hop_packets_total, link-layer header included.";
+    HopLatency = "hop_latency_seconds" Histogram ["from_hook" "to_hook"]
+        "Time from one hook of a device to the next one of the same packet, on the whole machine, since the agent started: \
+         sampled, about one packet in 64. A step of more than 4 s is not told from a new packet, nor one into a device \
+         on top of another by a packet this machine sends itself. Timed in the kernel at the tracepoints of the hooks' names.";
+    NatTranslations = "nat_translations_total" Counter ["netns" "kind"]
+        "Connections whose packets were translated since the agent started, each once as it was entered into the conntrack \
+         table: kind snat got another source (masquerade too), dnat another destination. Counted in the kernel in \
+         __nf_conntrack_confirm, or right before it in namespaces that have nft or iptables rules.";
     ConntrackEntries = "conntrack_entries" Gauge ["netns"]
         "Entries in the connection tracking table now, as conntrack -C shows. From ctnetlink.";
     ConntrackEntriesLimit = "conntrack_entries_limit" Gauge ["netns"]
@@ -123,10 +135,9 @@ metrics! {
         "Packets dropped on their way out of the device, as ip -s link shows. From rtnetlink, IFLA_STATS64.";
     Events = "events_total" Counter ["stage"]
         "What the agent's own programs counted since it started, by stage: drops are packets the kernel dropped, hops are \
-         packets at the hooks of devices. \
-         From the programs' maps.";
+         packets at the hooks of devices, nat are connections that were translated. From the programs' maps.";
     EventsLost = "events_lost_total" Counter ["stage"]
-        "What they did not count, by stage: drops-overflow and hops-overflow had no row left in the kernel's table, \
+        "What they did not count, by stage: drops-overflow, hops-overflow and nat-overflow had no row left in the kernel's table, \
          drops-missed and hops-missed came while the programs were at work on that CPU. From the programs' maps and bpf_prog_info.";
     ProbeAttached = "probe_attached" Gauge ["probe" "kind"]
         "1 if the agent's program is attached, 0 if not; by program and kind of attachment.";

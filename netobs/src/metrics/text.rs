@@ -7,8 +7,8 @@ use prometheus::core::{Collector, Desc};
 use prometheus::proto::{self, LabelPair, MetricFamily, MetricType};
 use prometheus::{Encoder, Registry, TEXT_FORMAT, TextEncoder};
 
-use super::store::Series;
-use super::{Kind, Metric, Store};
+use super::store::{Series, Value};
+use super::{Histogram, Kind, Metric, Store};
 
 /// What the text is, in HTTP's words.
 pub const CONTENT_TYPE: &str = TEXT_FORMAT;
@@ -71,7 +71,7 @@ fn families(store: &Store) -> Vec<MetricFamily> {
     by_metric.filter_map(|series| Some(family(series.first()?.0.metric, series))).collect()
 }
 
-fn family(metric: Metric, series: &[(&Series, f64)]) -> MetricFamily {
+fn family(metric: Metric, series: &[(&Series, Value<'_>)]) -> MetricFamily {
     let row = metric.row();
     let mut family = MetricFamily::default();
     family.set_name(row.name.to_owned());
@@ -79,12 +79,13 @@ fn family(metric: Metric, series: &[(&Series, f64)]) -> MetricFamily {
     family.set_field_type(match row.kind {
         Kind::Counter => MetricType::COUNTER,
         Kind::Gauge => MetricType::GAUGE,
+        Kind::Histogram => MetricType::HISTOGRAM,
     });
     family.set_metric(series.iter().map(|(series, value)| sample(series, *value)).collect());
     family
 }
 
-fn sample(series: &Series, value: f64) -> proto::Metric {
+fn sample(series: &Series, value: Value<'_>) -> proto::Metric {
     let pair = |(name, value): (&&str, &Arc<str>)| {
         let mut pair = LabelPair::default();
         pair.set_name((*name).to_owned());
@@ -93,19 +94,38 @@ fn sample(series: &Series, value: f64) -> proto::Metric {
     };
     let labels = series.metric.row().labels.iter().zip(&series.labels).map(pair).collect();
     let mut sample = proto::Metric::from_label(labels);
-    match series.kind() {
-        Kind::Counter => {
+    match value {
+        Value::Number(value) if series.kind() == Kind::Counter => {
             let mut counter = proto::Counter::default();
             counter.set_value(value);
             sample.set_counter(counter);
         }
-        Kind::Gauge => {
+        Value::Number(value) => {
             let mut gauge = proto::Gauge::default();
             gauge.set_value(value);
             sample.set_gauge(gauge);
         }
+        Value::Histogram(histogram) => sample.set_histogram(buckets(histogram)),
     }
     sample
+}
+
+/// With buckets that hold those below them, too.
+fn buckets(shown: &Histogram) -> proto::Histogram {
+    let mut count = 0;
+    let bucket = |(bound, within): &(f64, u64)| {
+        count += within;
+        let mut bucket = proto::Bucket::default();
+        bucket.set_upper_bound(*bound);
+        bucket.set_cumulative_count(count);
+        bucket
+    };
+    let buckets = shown.buckets.iter().map(bucket).collect();
+    let mut histogram = proto::Histogram::default();
+    histogram.set_bucket(buckets);
+    histogram.set_sample_count(count + shown.above);
+    histogram.set_sample_sum(shown.sum);
+    histogram
 }
 
 #[cfg(test)]
@@ -123,10 +143,22 @@ mod tests {
         let netns = Arc::from("a\"\n\\b");
         store.counter(Metric::ConntrackDrops, &[&netns], Source(1, 0), 7);
         store.counter(Metric::ProgramRunSeconds, &[&Arc::from("p")], Source(1, 0), 1_500_000_000);
+        let histogram = Histogram { buckets: vec![(0.5, 2), (1.0, 0), (2.0, 3)], above: 1, sum: 9.25 };
+        store.histogram(Metric::HopLatency, &[&Arc::from("a"), &Arc::from("b")], histogram);
         store.end();
         let text = exposition.text(&store).unwrap();
         assert!(text.contains("\nnetobs_conntrack_drops_total{netns=\"a\\\"\\n\\\\b\"} 7\n"), "{text}");
         assert!(text.contains("\nnetobs_bpf_program_run_seconds_total{program=\"p\"} 1.5\n"), "{text}");
+        for (end, value) in [
+            ("bucket{from_hook=\"a\",to_hook=\"b\",le=\"0.5\"}", "2"),
+            ("bucket{from_hook=\"a\",to_hook=\"b\",le=\"1\"}", "2"),
+            ("bucket{from_hook=\"a\",to_hook=\"b\",le=\"2\"}", "5"),
+            ("bucket{from_hook=\"a\",to_hook=\"b\",le=\"+Inf\"}", "6"),
+            ("sum{from_hook=\"a\",to_hook=\"b\"}", "9.25"),
+            ("count{from_hook=\"a\",to_hook=\"b\"}", "6"),
+        ] {
+            assert!(text.contains(&format!("\nnetobs_hop_latency_seconds_{end} {value}\n")), "{text}");
+        }
         assert!(text.contains("# TYPE netobs_series_limit gauge\n"), "{text}");
         assert!(text.contains("# HELP netobs_conntrack_drops_total Packets dropped"), "{text}");
     }

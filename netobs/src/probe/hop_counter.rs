@@ -1,12 +1,15 @@
 //! Packets counted in the kernel per CPU where they enter and leave devices.
 
-use aya::maps::{MapData, MapError, PerCpuArray, PerCpuHashMap};
+use aya::maps::{Array, Map, MapData, MapError, PerCpuArray, PerCpuHashMap, PerCpuValues};
 use aya::programs::BtfTracePoint;
 use aya::{Btf, Ebpf, Pod};
-use netobs_ebpf::{DropSettings, Hook, HopCounts, HopKey};
+use netobs_ebpf::{
+    DropSettings, HOP_DEVICES, Hook, HopCounts, HopDevice, HopKey, HopRow, Latency, hop_row, latency_row,
+};
 
+use super::kprobe::attach_function;
 use super::object::{self, HOP_TABLE};
-use super::{HookRow, Kernel, ProbeError, ProgramRuns, misses, refusal};
+use super::{HookRow, Kernel, Kind, ProbeError, ProgramRuns, misses, refusal};
 use crate::event::DeviceName;
 use crate::netlink::Ifindex;
 use crate::netns::NetnsCookie;
@@ -14,6 +17,9 @@ use crate::netns::NetnsCookie;
 /// Hooks that are counted, each by a program of its own.
 const HOOKS: [Hook; 5] =
     [Hook::NetDevQueue, Hook::NetDevStartXmit, Hook::NetifRx, Hook::NetifReceiveSkb, Hook::IcmpSend];
+/// Those of them that are hooks of devices, and between which packets are timed.
+const DEVICE_HOOKS: [Hook; netobs_ebpf::DEVICE_HOOKS] =
+    [Hook::NetDevQueue, Hook::NetDevStartXmit, Hook::NetifRx, Hook::NetifReceiveSkb];
 
 /// [`HopKey`] as a key of a map.
 #[repr(transparent)]
@@ -30,6 +36,30 @@ struct Counts(HopCounts);
 
 // SAFETY: as above.
 unsafe impl Pod for Counts {}
+
+/// [`HopDevice`] as a value of a map.
+#[repr(transparent)]
+#[derive(Clone, Copy)]
+struct Device(HopDevice);
+
+// SAFETY: as above.
+unsafe impl Pod for Device {}
+
+/// [`HopRow`] as a value of a map.
+#[repr(transparent)]
+#[derive(Clone, Copy)]
+struct Row(HopRow);
+
+// SAFETY: as above.
+unsafe impl Pod for Row {}
+
+/// [`Latency`] as a value of a map.
+#[repr(transparent)]
+#[derive(Clone, Copy)]
+struct Timed(Latency);
+
+// SAFETY: as above.
+unsafe impl Pod for Timed {}
 
 /// Packets that passed a hook on a device; or, at `icmp_send`, that a namespace answered with "fragmentation needed".
 #[derive(Clone, Copy, Debug)]
@@ -48,11 +78,24 @@ pub struct HopCount {
     pub bytes: u64,
 }
 
+/// How long packets took from one hook to the next, of those that were timed: one in [`netobs_ebpf::LATENCY_SAMPLE`].
+#[derive(Clone, Copy, Debug)]
+pub struct HopLatency {
+    /// Where they were seen.
+    pub from: &'static HookRow,
+    /// Where they were seen next.
+    pub to: &'static HookRow,
+    /// How many took how long.
+    pub latency: Latency,
+}
+
 /// One of the programs.
 #[derive(Clone, Debug)]
 pub struct HopProgram {
     /// Its name.
     pub name: String,
+    /// How it is attached.
+    pub kind: Kind,
     /// What the kernel says of it; `None` if it is not loaded.
     pub runs: Option<ProgramRuns>,
     /// Why it is not attached; `None` if it is.
@@ -62,7 +105,11 @@ pub struct HopProgram {
 /// Attached counters. Dropping it detaches them.
 pub struct HopCounter {
     ebpf: Ebpf,
-    programs: Vec<(String, Option<String>)>,
+    programs: Vec<(String, Kind, Option<String>)>,
+    devices: Array<MapData, Device>,
+    rows: PerCpuArray<MapData, Row>,
+    latency: PerCpuArray<MapData, Timed>,
+    /// Whatever has no place among the devices.
     table: PerCpuHashMap<MapData, Key, Counts>,
     lost: PerCpuArray<MapData, u64>,
 }
@@ -80,24 +127,15 @@ impl HopCounter {
         let settings = DropSettings { net_cookie: kernel.drops.net_cookie, ..DropSettings::NONE };
         let mut ebpf =
             object::load_for_hops(&kernel.layout, &settings, rows, &btf).map_err(object::ObjectError::into_refusal)?;
-        let table = ebpf
-            .take_map(HOP_TABLE)
-            .and_then(|map| PerCpuHashMap::try_from(map).ok())
-            .ok_or(ProbeError::Map(HOP_TABLE))?;
-        let lost = ebpf
-            .take_map("HOPS_LOST")
-            .and_then(|map| PerCpuArray::try_from(map).ok())
-            .ok_or(ProbeError::Map("HOPS_LOST"))?;
-        let rows = HOOKS.into_iter().filter_map(|hook| HookRow::of(hook, 0));
-        let programs = rows.map(|row| {
-            let name = format!("{}_count", row.name);
-            let known =
-                kernel.has_tracepoint(row.name).then_some(()).ok_or("this kernel has no such tracepoint".to_owned());
-            let attached = known.and_then(|()| attach(&mut ebpf, &name, row.name, &btf));
-            (name, attached.err())
-        });
+        let devices = map(&mut ebpf, "HOP_DEVICE")?;
+        let per_device = map(&mut ebpf, "HOP_ROW")?;
+        let latency = map(&mut ebpf, "LATENCY")?;
+        let table = map(&mut ebpf, HOP_TABLE)?;
+        let lost = map(&mut ebpf, "HOPS_LOST")?;
+        let hooks = HOOKS.into_iter().filter_map(|hook| HookRow::of(hook, 0));
+        let programs = hooks.map(|row| attach(&mut ebpf, kernel, row, &btf));
         let programs = programs.collect();
-        Ok(Self { ebpf, programs, table, lost })
+        Ok(Self { ebpf, programs, devices, rows: per_device, latency, table, lost })
     }
 
     /// Every row there is, with its totals since the beginning.
@@ -106,29 +144,63 @@ impl HopCounter {
     /// The kernel does not hand the table out.
     pub fn read(&self) -> Result<Vec<HopCount>, MapError> {
         let mut counts = Vec::new();
+        for place in 0..HOP_DEVICES {
+            let Device(HopDevice { owner, name }) = self.devices.get(&place, 0)?;
+            for hook in DEVICE_HOOKS.into_iter().filter(|_| owner != 0) {
+                let cpus = self.rows.get(&hop_row(place, hook as u32), 0)?;
+                let sum = |value: fn(&HopRow) -> u64| cpus.iter().map(|Row(row)| value(row)).sum();
+                let (packets, bytes) = (sum(|row| row.packets), sum(|row| row.bytes));
+                let count = count(&HopKey::of_owner(owner, hook), name, packets, bytes);
+                counts.extend(count.filter(|count| count.packets > 0));
+            }
+        }
         for entry in self.table.iter() {
             let (Key(key), cpus) = entry?;
-            let Some(row) = Hook::ALL.get(key.hook as usize).and_then(|hook| HookRow::of(*hook, 0)) else { continue };
-            let names = cpus.iter().map(|Counts(counts)| counts.device);
-            counts.push(HopCount {
-                cookie: NetnsCookie(key.cookie),
-                ifindex: Ifindex(key.ifindex),
-                device: DeviceName::of_words(names.into_iter().find(|name| *name != [0; 2]).unwrap_or_default()),
-                hook: row,
-                packets: cpus.iter().map(|Counts(counts)| counts.packets).sum(),
-                bytes: cpus.iter().map(|Counts(counts)| counts.bytes).sum(),
-            });
+            let name = cpus.iter().map(|Counts(counts)| counts.device).find(|name| *name != [0; 2]);
+            let packets = cpus.iter().map(|Counts(counts)| counts.packets).sum();
+            let bytes = cpus.iter().map(|Counts(counts)| counts.bytes).sum();
+            counts.extend(count(&key, name.unwrap_or_default(), packets, bytes));
         }
         Ok(counts)
     }
 
-    /// Takes the rows of devices that are gone out of the table.
+    /// How long packets took, by pair of hooks; pairs between which none was timed are left out.
+    ///
+    /// # Errors
+    /// The kernel does not hand the table out.
+    pub fn latencies(&self) -> Result<Vec<HopLatency>, MapError> {
+        let mut found = Vec::new();
+        for (from, to) in DEVICE_HOOKS.into_iter().flat_map(|from| DEVICE_HOOKS.map(|to| (from, to))) {
+            let cpus = self.latency.get(&latency_row(from as u32, to as u32), 0)?;
+            let latency = cpus.iter().fold(Latency::NONE, |sum, Timed(cpu)| sum.and(cpu));
+            if let (Some(from), Some(to), true) = (HookRow::of(from, 0), HookRow::of(to, 0), latency.count() > 0) {
+                found.push(HopLatency { from, to, latency });
+            }
+        }
+        Ok(found)
+    }
+
+    /// Takes the rows of devices that are gone out of the tables: nothing can be counted there any more.
     ///
     /// # Errors
     /// The kernel does not let go of one.
     pub fn forget(&mut self, gone: impl Fn(NetnsCookie, Ifindex) -> bool) -> Result<(), MapError> {
+        let is_gone = |key: &HopKey| gone(NetnsCookie(key.cookie), Ifindex(key.ifindex));
+        for place in 0..HOP_DEVICES {
+            let Device(HopDevice { owner, .. }) = self.devices.get(&place, 0)?;
+            if owner == 0 || !is_gone(&HopKey::of_owner(owner, Hook::NetDevQueue)) {
+                continue;
+            }
+            // The place last: who takes it finds zeroes.
+            for hook in DEVICE_HOOKS {
+                let row = hop_row(place, hook as u32);
+                let zeroes = vec![Row(HopRow::default()); self.rows.get(&row, 0)?.len()];
+                self.rows.set(row, PerCpuValues::try_from(zeroes)?, 0)?;
+            }
+            self.devices.set(place, Device(HopDevice::default()), 0)?;
+        }
         let keys: Vec<Key> = self.table.keys().collect::<Result<_, _>>()?;
-        for key in keys.iter().filter(|Key(key)| gone(NetnsCookie(key.cookie), Ifindex(key.ifindex))) {
+        for key in keys.iter().filter(|Key(key)| is_gone(key)) {
             match self.table.remove(key) {
                 Ok(()) | Err(MapError::KeyNotFound) => {}
                 Err(error) => return Err(error),
@@ -149,15 +221,44 @@ impl HopCounter {
 
     /// The programs, and what became of each.
     pub fn programs(&self) -> impl Iterator<Item = HopProgram> {
-        self.programs.iter().map(|(name, why_not)| HopProgram {
+        self.programs.iter().map(|(name, kind, why_not)| HopProgram {
             name: name.clone(),
+            kind: *kind,
             runs: self.ebpf.program(name).and_then(misses::runs),
             why_not: why_not.clone(),
         })
     }
 }
 
-fn attach(ebpf: &mut Ebpf, name: &str, tracepoint: &str, btf: &Btf) -> Result<(), String> {
+fn map<T: TryFrom<Map>>(ebpf: &mut Ebpf, name: &'static str) -> Result<T, ProbeError> {
+    ebpf.take_map(name).and_then(|map| T::try_from(map).ok()).ok_or(ProbeError::Map(name))
+}
+
+fn count(key: &HopKey, device: [u64; 2], packets: u64, bytes: u64) -> Option<HopCount> {
+    Some(HopCount {
+        cookie: NetnsCookie(key.cookie),
+        ifindex: Ifindex(key.ifindex),
+        device: DeviceName::of_words(device),
+        hook: Hook::ALL.get(key.hook as usize).and_then(|hook| HookRow::of(*hook, 0))?,
+        packets,
+        bytes,
+    })
+}
+
+/// Name and kind of the program at a hook, and why it is not attached.
+fn attach(ebpf: &mut Ebpf, kernel: &Kernel, row: &HookRow, btf: &Btf) -> (String, Kind, Option<String>) {
+    let name = format!("{}_count", row.name);
+    if kernel.has_tracepoint(row.name) {
+        let attached = attach_tracepoint(ebpf, &name, row.name, btf);
+        return (name, Kind::TpBtf, attached.err());
+    }
+    // Of functions that have had a tracepoint for some years only.
+    let name = format!("{name}_probed");
+    let attached = attach_function(ebpf, &name, row.function);
+    (name, Kind::Kprobe, attached.err().map(|why| format!("this kernel has no such tracepoint; kprobe: {why}")))
+}
+
+fn attach_tracepoint(ebpf: &mut Ebpf, name: &str, tracepoint: &str, btf: &Btf) -> Result<(), String> {
     let program: &mut BtfTracePoint = ebpf
         .program_mut(name)
         .and_then(|program| program.try_into().ok())

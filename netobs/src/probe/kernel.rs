@@ -1,6 +1,6 @@
 //! What is read from the running kernel's BTF once, before anything is loaded.
 
-use netobs_ebpf::{Bits, Hook, Layout};
+use netobs_ebpf::{Bits, Hook, Layout, NatSettings};
 
 use super::drops::DropLayout;
 use super::hooks;
@@ -22,6 +22,8 @@ pub struct Kernel {
     pub conntrack: Option<ConntrackLayout>,
     /// What the drop counters need beside that.
     pub drops: DropLayout,
+    /// What the counters of translations need beside that; `None` as for `conntrack`.
+    pub(super) nat: Option<NatSettings>,
     reasons: Reasons,
     tracepoints: Vec<(&'static str, usize)>,
     functions: Vec<(u8, SkbArgument)>,
@@ -85,6 +87,7 @@ impl Kernel {
             layout,
             conntrack: conntrack(&btf),
             drops: DropLayout::read(&btf),
+            nat: nat(&btf),
             reasons: Reasons::read(&btf),
             tracepoints,
             functions,
@@ -178,5 +181,17 @@ fn conntrack(btf: &Btf) -> Option<ConntrackLayout> {
         established_reply: value("IP_CT_ESTABLISHED_REPLY")?,
         related_reply: value("IP_CT_RELATED_REPLY")?,
         untracked: value("IP_CT_UNTRACKED")?,
+    })
+}
+
+fn nat(btf: &Btf) -> Option<NatSettings> {
+    let status = btf.enum_values("ip_conntrack_status")?;
+    let bit = |name| status.value(name).and_then(|value| u32::try_from(value).ok());
+    Some(NatSettings {
+        ct_net: btf.field("nf_conn.ct_net.net")?.offset,
+        net_cookie: btf.field("net.net_cookie")?.offset,
+        confirmed: bit("IPS_CONFIRMED")?,
+        source: bit("IPS_SRC_NAT")?,
+        destination: bit("IPS_DST_NAT")?,
     })
 }

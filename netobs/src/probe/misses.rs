@@ -36,7 +36,12 @@ pub struct ProgramRuns {
 
 /// Of one program; `None` if it is not loaded.
 pub(super) fn runs(program: &Program) -> Option<ProgramRuns> {
-    let info = info(program.fd().ok()?.as_fd()).ok()?;
+    runs_of_fd(program.fd().ok()?.as_fd())
+}
+
+/// As [`runs`], by its descriptor.
+pub(super) fn runs_of_fd(program: BorrowedFd<'_>) -> Option<ProgramRuns> {
+    let info = info(program).ok()?;
     Some(ProgramRuns { runs: info.run_cnt, nanoseconds: info.run_time_ns })
 }
 

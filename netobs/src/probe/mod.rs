@@ -6,7 +6,9 @@ mod functions;
 mod hooks;
 mod hop_counter;
 mod kernel;
+mod kprobe;
 mod misses;
+pub mod nat;
 mod netfilter;
 mod object;
 mod raw;
@@ -17,7 +19,7 @@ pub mod tc;
 
 pub use counters::Losses;
 pub use hooks::{HookRow, Kind, hooks};
-pub use hop_counter::{HopCount, HopCounter, HopProgram};
+pub use hop_counter::{HopCount, HopCounter, HopLatency, HopProgram};
 pub use kernel::{Kernel, KernelError};
 pub use misses::ProgramRuns;
 pub use session::{Depth, ProbeError, ProbeStatus, Selection, Session};

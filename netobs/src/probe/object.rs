@@ -1,7 +1,7 @@
 //! The eBPF object inside the binary, made ready for this kernel and this request.
 
 use aya::{Btf, Ebpf, EbpfLoader};
-use netobs_ebpf::{Conditions, DropSettings, Layout};
+use netobs_ebpf::{Conditions, DropSettings, Layout, NatSettings};
 
 use super::ProbeError;
 use super::raw::RawObject;
@@ -47,21 +47,35 @@ pub(super) fn load(
     btf: &Btf,
 ) -> Result<(Ebpf, Result<RawObject, String>), ObjectError> {
     let object = filter.apply_to(OBJECT)?;
-    let ebpf = EbpfLoader::new()
-        .btf(Some(btf))
-        .override_global("LAYOUT", bytes_of(layout), true)
-        .override_global("CONDITIONS", bytes_of(conditions), true)
-        .map_max_entries(DROP_TABLE, 1)
-        .map_max_entries(HOP_TABLE, 1)
-        .load(&object)?;
+    let mut loader = EbpfLoader::new();
+    loader.btf(Some(btf)).override_global("LAYOUT", bytes_of(layout), true).override_global(
+        "CONDITIONS",
+        bytes_of(conditions),
+        true,
+    );
+    for map in COUNTING_MAPS {
+        loader.map_max_entries(map, 1);
+    }
+    let ebpf = loader.load(&object)?;
     let raw = RawObject::new(&object, &ebpf).map_err(|error| format!("{error:#}"));
     Ok((ebpf, raw))
 }
 
-/// The map that only the drop counters use: nobody else shall pay for its memory.
+/// The drop counters' table.
 pub(super) const DROP_TABLE: &str = "DROPS";
-/// As above, the hop counters'.
+/// The hop counters' table.
 pub(super) const HOP_TABLE: &str = "HOPS";
+/// The hop counters' other maps, with their sizes.
+const HOP_MAPS: [(&str, u32); 4] = [
+    ("HOP_DEVICE", netobs_ebpf::HOP_DEVICES),
+    ("HOP_ROW", netobs_ebpf::HOP_DEVICES * netobs_ebpf::DEVICE_HOOKS as u32),
+    ("LATENCY_SLOT", netobs_ebpf::LATENCY_SLOTS),
+    ("LATENCY", netobs_ebpf::LATENCY_ROWS),
+];
+/// The table of the counters of translations.
+pub(super) const NAT_TABLE: &str = "NAT";
+/// Maps that only counters use, and only one kind each: nobody else shall pay for their memory.
+const COUNTING_MAPS: [&str; 7] = [DROP_TABLE, HOP_TABLE, NAT_TABLE, "HOP_DEVICE", "HOP_ROW", "LATENCY_SLOT", "LATENCY"];
 /// The ring buffer, and the other maps that only a trace uses.
 const EVENTS: &str = "EVENTS";
 /// See above.
@@ -77,7 +91,10 @@ pub(super) fn load_for_drops(
     filter: &Filter,
     btf: &Btf,
 ) -> Result<Ebpf, ObjectError> {
-    load_for_counting(&filter.apply_to(OBJECT)?, layout, settings, (rows, 1), btf)
+    let object = filter.apply_to(OBJECT)?;
+    Ok(for_counting(layout, btf, &[(DROP_TABLE, rows)])
+        .override_global("DROP_SETTINGS", bytes_of(settings), true)
+        .load(&object)?)
 }
 
 /// As [`load`], for the hop counters and with a table of this many rows.
@@ -87,29 +104,35 @@ pub(super) fn load_for_hops(
     rows: u32,
     btf: &Btf,
 ) -> Result<Ebpf, ObjectError> {
-    load_for_counting(OBJECT, layout, settings, (1, rows), btf)
+    let mut sizes = HOP_MAPS.to_vec();
+    sizes.push((HOP_TABLE, rows));
+    Ok(for_counting(layout, btf, &sizes).override_global("DROP_SETTINGS", bytes_of(settings), true).load(OBJECT)?)
 }
 
-/// With so many rows for drops and for hops; what only a trace uses is as small as can be.
-fn load_for_counting(
-    object: &[u8],
+/// As [`load`], for the counters of translations.
+pub(super) fn load_for_nat(
     layout: &Layout,
-    settings: &DropSettings,
-    (drops, hops): (u32, u32),
+    settings: &NatSettings,
     btf: &Btf,
-) -> Result<Ebpf, ObjectError> {
+) -> Result<(Ebpf, Result<RawObject, String>), ObjectError> {
+    let ebpf = for_counting(layout, btf, &[(NAT_TABLE, netobs_ebpf::NAT_ROWS)])
+        .override_global("NAT_SETTINGS", bytes_of(settings), true)
+        .load(OBJECT)?;
+    let raw = RawObject::new(OBJECT, &ebpf).map_err(|error| format!("{error:#}"));
+    Ok((ebpf, raw))
+}
+
+/// With maps of these sizes; all others are as small as can be.
+fn for_counting<'a>(layout: &'a Layout, btf: &'a Btf, sizes: &[(&'static str, u32)]) -> EbpfLoader<'a> {
     let mut loader = EbpfLoader::new();
-    loader
-        .btf(Some(btf))
-        .override_global("LAYOUT", bytes_of(layout), true)
-        .override_global("DROP_SETTINGS", bytes_of(settings), true)
-        .map_max_entries(DROP_TABLE, drops)
-        .map_max_entries(HOP_TABLE, hops)
-        .map_max_entries(EVENTS, SMALLEST_RING);
-    for map in TRACE_MAPS {
+    loader.btf(Some(btf)).override_global("LAYOUT", bytes_of(layout), true).map_max_entries(EVENTS, SMALLEST_RING);
+    for map in COUNTING_MAPS.into_iter().chain(TRACE_MAPS) {
         loader.map_max_entries(map, 1);
     }
-    Ok(loader.load(object)?)
+    for (map, size) in sizes {
+        loader.map_max_entries(map, *size);
+    }
+    loader
 }
 
 /// A device name as the kernel keeps it: padded with zero bytes.
@@ -129,6 +152,7 @@ trait Global {}
 impl Global for Layout {}
 impl Global for Conditions {}
 impl Global for DropSettings {}
+impl Global for NatSettings {}
 
 fn bytes_of<T: Global>(value: &T) -> &[u8] {
     // SAFETY: all are repr(C) structs of integers without padding.

@@ -1,7 +1,7 @@
 //! One set of attached programs, from attaching to detaching.
 
 use aya::maps::{MapData, PerCpuArray, RingBuf};
-use aya::programs::{BtfTracePoint, KProbe};
+use aya::programs::BtfTracePoint;
 use aya::{Btf, Ebpf};
 use netobs_ebpf::{Conditions, Counters};
 
@@ -9,9 +9,9 @@ use super::counters::{self, Losses};
 use super::functions::{self, Functions};
 use super::hooks::{HookRow, Kind, hooks};
 use super::kernel::Kernel;
+use super::kprobe::attach_function;
 use super::netfilter::Netfilter;
 use super::object::{self, ObjectError};
-use super::raw::{NO_KPROBES, has_kprobes};
 use super::{misses, refusal, tc};
 use crate::filter::Filter;
 use crate::netns::{Netns, NetnsInode};
@@ -211,7 +211,8 @@ fn attach_first(ebpf: &mut Ebpf, kernel: &Kernel, row: &'static HookRow, btf: &B
         kind = *way;
         let attached = match kind {
             Kind::TpBtf => attach_tracepoint(ebpf, kernel, row, btf),
-            _ => attach_kprobe(ebpf, row),
+            // The name alone is the tracepoint's program.
+            _ => attach_function(ebpf, &format!("{}_probed", row.name), row.function),
         };
         match attached {
             Ok(()) => {
@@ -223,20 +224,6 @@ fn attach_first(ebpf: &mut Ebpf, kernel: &Kernel, row: &'static HookRow, btf: &B
         }
     }
     ProbeStatus { row, kind, why_not: Some(refusals.join("; ")), fell_back: None }
-}
-
-/// The program has the name of the hook and `_probed`: the name alone is the tracepoint's.
-fn attach_kprobe(ebpf: &mut Ebpf, row: &HookRow) -> Result<(), String> {
-    if !has_kprobes() {
-        return Err(NO_KPROBES.into());
-    }
-    let program: &mut KProbe = ebpf
-        .program_mut(&format!("{}_probed", row.name))
-        .and_then(|program| program.try_into().ok())
-        .ok_or("the eBPF object has no such program")?;
-    program.load().map_err(|error| refusal::of_aya(&error))?;
-    program.attach(row.function, 0).map_err(|error| refusal::of_aya(&error))?;
-    Ok(())
 }
 
 fn attach_tracepoint(ebpf: &mut Ebpf, kernel: &Kernel, row: &HookRow, btf: &Btf) -> Result<(), String> {

@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::net::TcpStream;
 
-use netobs::metrics::Metric;
+use netobs::metrics::{Kind, Metric, Row};
 
 use super::common::{can_make_labs, is_slow, netobs, run, skip};
 use super::served::Agent;
@@ -70,7 +70,15 @@ fn every_series_is_one_of_the_table_and_explained() {
         }
     }
     for name in scrape.metrics() {
-        let row = Metric::ALL.iter().map(|metric| metric.row()).find(|row| row.name == format!("netobs_{name}"));
+        let is_histogram = |row: &Row| row.kind == Kind::Histogram;
+        let of_histogram = |row: &Row| {
+            is_histogram(row)
+                && ["bucket", "sum", "count"]
+                    .map(|part| format!("{}_{part}", row.name))
+                    .contains(&format!("netobs_{name}"))
+        };
+        let is_it = |row: &&Row| row.name == format!("netobs_{name}") && !is_histogram(row) || of_histogram(row);
+        let row = Metric::ALL.iter().map(|metric| metric.row()).find(is_it);
         let labels = row.expect(name).labels;
         let lines = scrape.text.lines().filter(|line| line.starts_with(&format!("netobs_{name}{{")));
         for line in lines {

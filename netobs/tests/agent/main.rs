@@ -21,6 +21,7 @@ mod records;
 mod tracer;
 
 mod api;
+mod connections;
 mod containers;
 mod crowd;
 mod ending;

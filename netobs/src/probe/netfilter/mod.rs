@@ -2,20 +2,20 @@
 //! kernel has no netfilter programs, one on `nf_hook_slow`, which every packet passes that has anything registered in
 //! its way.
 
-mod registered;
+pub(super) mod registered;
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use aya::Ebpf;
-use aya::programs::KProbe;
 use netobs_ebpf::Hook;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use super::hooks::{HookRow, Kind};
+use super::kprobe::attach_function;
+use super::misses;
 use super::raw::{Link, NetfilterHook, Program, RawObject, Type};
 use super::session::ProbeStatus;
-use super::{misses, refusal};
 use crate::netns::{Netns, NetnsInode, in_netns};
 use crate::state::Namespaces;
 
@@ -28,6 +28,10 @@ const FUNCTION: &str = "nf_hook_slow";
 
 const IPV4: u32 = libc::NFPROTO_IPV4 as u32;
 const IPV6: u32 = libc::NFPROTO_IPV6 as u32;
+/// Both are served.
+pub(super) const FAMILIES: [u32; 2] = [IPV4, IPV6];
+/// Behind everything else but conntrack, which confirms at the greatest priority; before it.
+pub(super) const BEHIND_ALL: std::ops::Range<i32> = 0..i32::MAX;
 const HOOKS: u32 = 5;
 /// Programs that may be before or behind one of ours.
 const MOST_TRACES: usize = 64;
@@ -61,7 +65,7 @@ impl Netfilter {
                 raise_file_limit();
                 (Kind::Netfilter, None, None)
             }
-            Err(no_link) => match attach_function(ebpf) {
+            Err(no_link) => match attach_function(ebpf, FUNCTION, FUNCTION) {
                 Ok(()) => (Kind::Kprobe, None, Some(format!("netfilter: {no_link}"))),
                 Err(no_kprobe) => (Kind::Kprobe, Some(format!("netfilter: {no_link}; kprobe: {no_kprobe}")), None),
             },
@@ -155,10 +159,10 @@ impl Netfilter {
 /// In the calling thread's namespace, in both families.
 fn link_all(entering: &Program, leaving: &Program) -> std::io::Result<Vec<Link>> {
     let mut links = Vec::new();
-    for family in [IPV4, IPV6] {
+    for family in FAMILIES {
         for hook in 0..HOOKS {
             links.push(link(entering, family, hook, &mut (i32::MIN + 1..0))?);
-            links.push(link(leaving, family, hook, &mut (0..i32::MAX).rev())?);
+            links.push(link(leaving, family, hook, &mut BEHIND_ALL.rev())?);
         }
     }
     Ok(links)
@@ -166,7 +170,12 @@ fn link_all(entering: &Program, leaving: &Program) -> std::io::Result<Vec<Link>>
 
 /// At the first priority that is free: no two programs may have the same, and another trace may be running. The least
 /// and the greatest are not given out: conntrack confirms at the greatest.
-fn link(program: &Program, family: u32, hook: u32, priorities: &mut dyn Iterator<Item = i32>) -> std::io::Result<Link> {
+pub(super) fn link(
+    program: &Program,
+    family: u32,
+    hook: u32,
+    priorities: &mut dyn Iterator<Item = i32>,
+) -> std::io::Result<Link> {
     let mut result = Err(std::io::ErrorKind::ResourceBusy.into());
     for priority in priorities.take(MOST_TRACES) {
         result = Link::netfilter(program, NetfilterHook { family, hook, priority });
@@ -177,18 +186,8 @@ fn link(program: &Program, family: u32, hook: u32, priorities: &mut dyn Iterator
     result
 }
 
-fn attach_function(ebpf: &mut Ebpf) -> Result<(), String> {
-    let program: &mut KProbe = ebpf
-        .program_mut(FUNCTION)
-        .and_then(|program| program.try_into().ok())
-        .ok_or("the eBPF object has no such program")?;
-    program.load().map_err(|error| refusal::of_aya(&error))?;
-    program.attach(FUNCTION, 0).map_err(|error| refusal::of_aya(&error))?;
-    Ok(())
-}
-
 /// Twenty links a namespace soon are more files than a shell's limit of 1024.
-fn raise_file_limit() {
+pub(super) fn raise_file_limit() {
     if let Ok((_, hard)) = getrlimit(Resource::RLIMIT_NOFILE) {
         // Refused, it stays as it is, and links that find no room are reported.
         let _ = setrlimit(Resource::RLIMIT_NOFILE, hard, hard);

@@ -9,7 +9,7 @@ const LEGACY: [&str; 2] = ["/proc/thread-self/net/ip_tables_names", "/proc/threa
 
 /// In the calling thread's namespace: tables of nftables (those of iptables-nft are such, too) or of iptables-legacy.
 /// Connection tracking is registered only where rules ask for it.
-pub(super) fn is_anything() -> bool {
+pub(in crate::probe) fn is_anything() -> bool {
     nftables::has_tables().unwrap_or(false)
         || LEGACY.iter().any(|path| fs::read(path).is_ok_and(|names| !names.is_empty()))
 }
