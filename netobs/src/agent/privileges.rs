@@ -29,6 +29,11 @@ pub const PRIVILEGES: &[Privilege] = &[
                  take it, too",
     },
     Privilege {
+        capability: Capability::CAP_NET_BROADCAST,
+        reason: "hears of nftables rules that come in other namespaces (NETLINK_LISTEN_ALL_NSID), where translations \
+                 are to be counted from then on",
+    },
+    Privilege {
         capability: Capability::CAP_SYS_PTRACE,
         reason: "opens /proc/PID/ns/net of other users' processes: containers that have no name under /run/netns",
     },
