@@ -135,6 +135,7 @@ impl HopCounter {
         let hooks = HOOKS.into_iter().filter_map(|hook| HookRow::of(hook, 0));
         let programs = hooks.map(|row| attach(&mut ebpf, kernel, row, &btf));
         let programs = programs.collect();
+        object::close_maps(&mut ebpf);
         Ok(Self { ebpf, programs, devices, rows: per_device, latency, table, lost })
     }
 

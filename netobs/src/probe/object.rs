@@ -135,6 +135,15 @@ fn for_counting<'a>(layout: &'a Layout, btf: &'a Btf, sizes: &[(&'static str, u3
     loader
 }
 
+/// Closes every map that was not taken out: those that a program uses stay with it, and the rest go. Programs must have
+/// been loaded before.
+pub(super) fn close_maps(ebpf: &mut Ebpf) {
+    let names: Vec<String> = ebpf.maps().map(|(name, _)| name.to_owned()).collect();
+    for name in names {
+        ebpf.take_map(&name);
+    }
+}
+
 /// A device name as the kernel keeps it: padded with zero bytes.
 pub(super) fn device_words(name: &str) -> [u64; 2] {
     let mut words = [0; 2];

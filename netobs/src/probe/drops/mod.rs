@@ -114,6 +114,7 @@ impl DropCounter {
         for name in PROGRAMS {
             links.push((name, attach(&mut ebpf, name, &btf)?));
         }
+        object::close_maps(&mut ebpf);
         let mut counter = Self { ebpf, links, table, state, missed_before: 0 };
         counter.missed_before = counter.missed_by_first();
         Ok(counter)

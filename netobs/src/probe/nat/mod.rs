@@ -74,6 +74,7 @@ impl NatCounter {
             .take_map("NAT_LOST")
             .and_then(|map| PerCpuArray::try_from(map).ok())
             .ok_or(ProbeError::Map("NAT_LOST"))?;
+        object::close_maps(&mut ebpf);
         Ok(Self { ebpf, program, table, lost })
     }
 
