@@ -64,10 +64,10 @@ impl Netns {
         }
     }
 
-    /// The machine's own namespace: that of PID 1, or, where that may not be looked at, the caller's.
+    /// The machine's own namespace: that of PID 1, or, where that may not be looked at, of the kernel's threads, or else
+    /// the caller's.
     pub fn host() -> Result<Self> {
-        // Reading another process's namespace takes CAP_SYS_PTRACE over it, which a sandbox may withhold for PID 1.
-        Self::at("/proc/1/ns/net").or_else(|_| Self::own())
+        host_path().map_or_else(Self::own, Self::at)
     }
 
     /// The calling thread's own namespace.
@@ -122,6 +122,24 @@ impl Netns {
     pub fn inode(&self) -> NetnsInode {
         self.inode
     }
+}
+
+/// What leads to the machine's own namespace, if that may be looked at.
+pub fn host_path() -> Option<&'static Path> {
+    // Reading another process's namespace takes CAP_SYS_PTRACE over it, which a sandbox may withhold for PID 1. Kernel
+    // threads never leave the namespace the kernel began with.
+    let can_be_looked_at = |path: &Path| NetnsInode::behind(path).is_some();
+    let first = Path::new("/proc/1/ns/net");
+    let kernels = || Path::new("/proc/2/ns/net");
+    Some(first)
+        .filter(|path| can_be_looked_at(path))
+        .or_else(|| is_kthreadd().then(kernels).filter(|path| can_be_looked_at(path)))
+}
+
+/// Whether PID 2 is the kernel's `kthreadd`, as it is but in a PID namespace of somebody's own. It has no memory.
+fn is_kthreadd() -> bool {
+    let status = fs::read_to_string("/proc/2/status").unwrap_or_default();
+    status.starts_with("Name:\tkthreadd\n") && !status.contains("\nVmSize:")
 }
 
 impl AsFd for Netns {

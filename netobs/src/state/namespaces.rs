@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 
-use crate::netns::{Netns, NetnsInode, PINS, pinned};
+use crate::netns::{Netns, NetnsInode, PINS, host_path, pinned};
 
 /// An inode that nobody knows is looked for this often at most: a flood from a namespace that is gone must not cost a
 /// walk through /proc for each packet.
@@ -123,10 +123,10 @@ impl Namespaces {
             let path = Path::new(PINS).join(&pin.name);
             self.known.insert(pin.inode, Known { name: pin.name, path });
         }
-        // Where PID 1 may not be looked at, our own namespace is the machine's, unless somebody gave it another name.
-        let (first, own) = (PathBuf::from("/proc/1/ns/net"), PathBuf::from("/proc/self/ns/net"));
-        if NetnsInode::behind(&first).is_some() {
-            self.insert("host".into(), first);
+        // Where the machine's own may not be looked at, ours is taken for it, unless somebody gave it another name.
+        let own = PathBuf::from("/proc/self/ns/net");
+        if let Some(path) = host_path() {
+            self.insert("host".into(), path.to_owned());
         } else if NetnsInode::behind(&own)
             .and_then(|own| self.known.get(&own))
             .is_some_and(|own| !own.path.starts_with(PINS))
