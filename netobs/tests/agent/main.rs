@@ -24,6 +24,7 @@ mod api;
 mod connections;
 mod containers;
 mod crowd;
+mod deployment;
 mod ending;
 mod figures;
 mod http;

@@ -168,7 +168,7 @@ impl Drop for Agent {
 
 impl Scrape {
     #[track_caller]
-    fn of(text: String) -> Self {
+    pub fn of(text: String) -> Self {
         let mut values = BTreeMap::new();
         for line in text.lines().filter(|line| !line.starts_with('#')) {
             let (series, value) = line.rsplit_once(' ').expect(line);

@@ -33,7 +33,8 @@ fn pack_busybox(folder: &Path) -> PathBuf {
     tar
 }
 
-fn pack(folder: &Path, tar: &Path) {
+/// A folder as a tar.
+pub fn pack(folder: &Path, tar: &Path) {
     let packed = Command::new("tar").arg("-C").arg(folder).arg("-cf").arg(tar).arg(".").status();
     assert!(packed.unwrap().success());
 }
