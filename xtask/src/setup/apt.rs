@@ -3,6 +3,7 @@
 use std::cmp::Ordering;
 use std::collections::HashSet;
 use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
@@ -52,6 +53,20 @@ pub fn install(names: &[&str]) -> Result<()> {
         apt_get_install(names)?;
     }
     Ok(())
+}
+
+/// Downloads a package into an empty directory, without what it depends on, and returns the file.
+pub fn download(name: &str, directory: &Path) -> Result<PathBuf> {
+    // apt's own user may not enter a home directory.
+    let fetch =
+        || apt_get().args(["--option", "APT::Sandbox::User=root", "download", name]).current_dir(directory).quietly();
+    ensure_index()?;
+    // An index older than the archive names a version that is gone.
+    fetch().or_else(|_| update().and_then(|()| fetch()))?;
+    let files = fs::read_dir(directory).with_context(|| format!("cannot list {}", directory.display()))?;
+    let files = files.flatten().map(|entry| entry.path());
+    let package = files.into_iter().find(|file| file.extension().is_some_and(|extension| extension == "deb"));
+    package.with_context(|| format!("apt downloaded no {name}"))
 }
 
 fn apt_get_install(names: &[&str]) -> Result<()> {

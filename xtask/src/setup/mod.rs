@@ -7,6 +7,7 @@ mod crates;
 pub mod kernel;
 pub mod linker;
 mod packages;
+pub mod prometheus;
 pub mod qemu;
 mod sources;
 
@@ -27,7 +28,7 @@ pub enum Need {
     Build,
     /// The machine's network tools, for the lab, the demo and the integration tests.
     Lab,
-    /// A container engine, which the integration tests on this machine run.
+    /// A container engine and a Prometheus, which the integration tests on this machine run.
     Tests,
     /// The emulator and the other kernels.
     Machines,
@@ -51,6 +52,7 @@ fn table(project: &Project) -> Vec<(Need, Box<dyn Requirement + '_>)> {
         (Need::Build, Box::new(crates::Crates::new(project))),
         (Need::Lab, Box::new(packages::LAB)),
         (Need::Tests, Box::new(packages::TESTS)),
+        (Need::Tests, Box::new(prometheus::Prometheus::new(project))),
         (Need::Machines, Box::new(packages::MACHINES)),
         (Need::Machines, Box::new(qemu::Emulator::new(project))),
     ];

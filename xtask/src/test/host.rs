@@ -1,5 +1,6 @@
 //! The stages that run on this machine itself.
 
+use std::env;
 use std::fs::File;
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
@@ -16,6 +17,7 @@ use super::libtest::{self, Tally};
 use super::report::Row;
 use crate::command::{CommandExt, cargo};
 use crate::project::Project;
+use crate::setup::prometheus::Prometheus;
 
 /// How long the tests of one executable may take.
 const TIMEOUT: Duration = Duration::from_secs(900);
@@ -56,11 +58,15 @@ pub fn unit_tests(executable: &Executable, filter: Option<&str>) -> Row {
     tests(&stage, &executable.directory, Command::new(&executable.path).args(filter))
 }
 
-/// Tests that trace the whole machine would see each other's packets, so they run one at a time.
-pub fn integration_tests(executable: &Executable, netobs: &Path, filter: Option<&str>) -> Row {
+/// Tests that trace the whole machine would see each other's packets, so they run one at a time. What setup unpacked for
+/// them is in their PATH.
+pub fn integration_tests(project: &Project, executable: &Executable, netobs: &Path, filter: Option<&str>) -> Row {
+    let mut path = env::var_os("PATH").unwrap_or_default();
+    path.push(":");
+    path.push(Prometheus::new(project).directory());
     let mut command = Command::new(&executable.path);
-    let stage = format!("tests {}", executable.name);
-    tests(&stage, &executable.directory, command.arg("--test-threads=1").args(filter).env("NETOBS_BIN", netobs))
+    command.arg("--test-threads=1").args(filter).env("NETOBS_BIN", netobs).env("PATH", path);
+    tests(&format!("tests {}", executable.name), &executable.directory, &mut command)
 }
 
 fn tests(stage: &str, directory: &Path, command: &mut Command) -> Row {

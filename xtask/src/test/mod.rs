@@ -73,7 +73,7 @@ fn run_stages(project: &Project, arguments: &Arguments, report: &mut Report) -> 
     let integration: Vec<_> =
         executables.integration.iter().filter(|executable| executable.has_tests(filter)).collect();
     for executable in &integration {
-        report.add(host::integration_tests(executable, &executables.netobs, filter));
+        report.add(host::integration_tests(project, executable, &executables.netobs, filter));
     }
     machines::run(project, arguments.kernels(), &integration, &executables.netobs, filter, report)
 }
