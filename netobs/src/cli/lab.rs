@@ -101,6 +101,8 @@ enum Command {
     Run(scenarios::Play),
     /// Breaks a lab that is up.
     Break(hand::Arguments),
+    /// Tries once what works as long as nothing is broken. The exit status is 1 if something fails.
+    Try(hand::Arguments),
     /// Mends what `netobs lab break` broke.
     Fix(hand::Arguments),
 }
@@ -131,6 +133,7 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Scenarios(arguments) => scenarios::list(&arguments),
         Command::Run(arguments) => return scenarios::play(&arguments),
         Command::Break(arguments) => return hand::run(&arguments, lab::scenario::Hand::Break),
+        Command::Try(arguments) => return hand::run(&arguments, lab::scenario::Hand::Try),
         Command::Fix(arguments) => return hand::run(&arguments, lab::scenario::Hand::Fix),
     };
     done.map(|()| ExitCode::SUCCESS)

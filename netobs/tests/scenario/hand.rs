@@ -14,12 +14,17 @@ fn breaks_and_mends_a_lab_that_is_up() {
     assert!(told.contains("ip route del default via 10.40.0.1"), "what a person would type: {told}");
     assert!(told.contains(&format!("netobs lab fix --name {} no-default-route", own.name)), "{told}");
     assert!(!reaches());
+    let tried = lab(&["try", "no-default-route", "--name", &own.name]);
+    assert_eq!(tried.status, 1, "{tried:#?}");
+    assert!(tried.stdout.contains("NO c1: ping 198.51.100.10 cannot be sent: no route"), "{tried:#?}");
     // It is broken already.
     let again = lab(&["break", "no-default-route", "--name", &own.name]);
     assert_eq!(again.status, 1, "{again:#?}");
     assert!(again.stdout.contains("delete route default via 10.40.0.1"), "{again:#?}");
     lab(&["fix", "no-default-route", "--name", &own.name]).good();
     assert!(reaches());
+    let tried = lab(&["try", "no-default-route", "--name", &own.name]).good().stdout;
+    assert!(tried.contains("ok c1: ping 198.51.100.10 works"), "{tried}");
 }
 
 #[test]

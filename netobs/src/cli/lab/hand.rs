@@ -1,4 +1,4 @@
-//! `netobs lab break` and `netobs lab fix`
+//! `netobs lab break`, `netobs lab try` and `netobs lab fix`
 
 use std::process::ExitCode;
 
@@ -23,7 +23,7 @@ pub(super) struct Arguments {
     format: Format,
 }
 
-/// Performs the steps of a break or of a fix.
+/// Performs the steps of a break or of a fix, or what somebody does who would notice.
 pub(super) fn run(arguments: &Arguments, hand: Hand) -> anyhow::Result<ExitCode> {
     let Some(scenario) = scenarios::find(&arguments.scenario) else { return Ok(ExitCode::from(scenarios::USAGE)) };
     let lab = lab_name(&arguments.name)?;
@@ -34,6 +34,7 @@ pub(super) fn run(arguments: &Arguments, hand: Hand) -> anyhow::Result<ExitCode>
         Format::Json => {
             let kind = match hand {
                 Hand::Break => "lab_break",
+                Hand::Try => "lab_try",
                 Hand::Fix => "lab_fix",
             };
             print_record(kind, &json!({ "scenario": scenario.name, "lab": lab, "done": done, "moments": moments }))?;
@@ -48,6 +49,7 @@ pub(super) fn run(arguments: &Arguments, hand: Hand) -> anyhow::Result<ExitCode>
                 } else {
                     format!(" --name {}", arguments.name)
                 };
+                print(&format!("\ntry it:   netobs lab try{named} {}", arguments.scenario))?;
                 if let Some(asking) = &scenario.asking {
                     print(&format!("\nask why:  {}", asking.typed(&lab)))?;
                 }

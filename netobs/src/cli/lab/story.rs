@@ -67,6 +67,7 @@ fn phase(phase: Phase) -> &'static str {
         Phase::Diagnosis => "diagnose",
         Phase::Fix => "fix",
         Phase::Healed => "healed",
+        Phase::Try => "try",
     }
 }
 

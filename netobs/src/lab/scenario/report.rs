@@ -24,6 +24,8 @@ pub enum Phase {
     Fix,
     /// All works again.
     Healed,
+    /// Whoever would notice has tried, and nobody judges.
+    Try,
 }
 
 /// One thing that was done or looked at.

@@ -2,9 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use super::super::{LabName, Topology, build, teardown};
+use super::super::{LabName, Result, Topology, build, teardown};
+use super::attempt::attempt;
+use super::check::{Check, Outcome};
 use super::play::Play;
-use super::report::{Moment, Phase, Report, Verdict};
+use super::report::{Finding, Moment, Phase, Report, Verdict};
 use super::stage::Stage;
 use super::{Observer, Scenario, ScenarioError, needs};
 
@@ -23,6 +25,8 @@ pub struct Options {
 const PATIENCE: Duration = Duration::from_secs(6);
 /// A machine that takes long to build a lab takes long for all else.
 const PATIENCE_PER_BUILDING: u32 = 20;
+/// How long an answer is waited for that nobody judges.
+const TRYING: Duration = Duration::from_millis(500);
 
 /// Plays a scenario in a lab of its own, and removes the lab. `tell` gets each part as it ends.
 ///
@@ -34,7 +38,7 @@ pub fn run(
     options: &Options,
     observer: &mut Observer,
     tell: &mut dyn FnMut(&Moment),
-) -> Result<Verdict, ScenarioError> {
+) -> std::result::Result<Verdict, ScenarioError> {
     let start = Instant::now();
     if let Some(why) = needs::missing_from_machine(scenario) {
         return Ok(Verdict::Unsupported { name: scenario.name.clone(), why });
@@ -77,7 +81,7 @@ pub fn run(
 fn is_done(phase: Phase) -> bool {
     match phase {
         Phase::Setup | Phase::Break | Phase::Fix => true,
-        Phase::Healthy | Phase::Symptom | Phase::Signal | Phase::Diagnosis | Phase::Healed => false,
+        Phase::Healthy | Phase::Symptom | Phase::Signal | Phase::Diagnosis | Phase::Healed | Phase::Try => false,
     }
 }
 
@@ -88,7 +92,7 @@ struct Standing<'a> {
 }
 
 impl Standing<'_> {
-    fn strike(&mut self) -> Result<(), ScenarioError> {
+    fn strike(&mut self) -> std::result::Result<(), ScenarioError> {
         match self.lab.take() {
             Some(lab) if !self.keep => teardown::down(lab).map(drop).map_err(ScenarioError::Lab),
             Some(_) | None => Ok(()),
@@ -103,20 +107,22 @@ impl Drop for Standing<'_> {
     }
 }
 
-/// Which of a scenario's steps are performed by hand.
+/// Which part of a scenario is performed by hand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Hand {
     /// What the topology lacks, and the break.
     Break,
+    /// The checks of health: whoever would notice tries once.
+    Try,
     /// The fix.
     Fix,
 }
 
-/// Breaks or mends a lab that is up, and leaves the rest to whoever looks at it.
+/// Breaks a lab that is up, tries it or mends it, and leaves the rest to whoever looks at it.
 ///
 /// # Errors
 /// There is no such lab, or it is of another topology.
-pub fn by_hand(scenario: &Scenario, lab: &LabName, hand: Hand) -> Result<Vec<Moment>, ScenarioError> {
+pub fn by_hand(scenario: &Scenario, lab: &LabName, hand: Hand) -> std::result::Result<Vec<Moment>, ScenarioError> {
     let stage = Stage::of(lab)?;
     let found = &stage.state.topology.name;
     if *found != scenario.topology {
@@ -126,6 +132,7 @@ pub fn by_hand(scenario: &Scenario, lab: &LabName, hand: Hand) -> Result<Vec<Mom
     let (setup, steps, phase, explain) = match hand {
         Hand::Break => (scenario.setup.as_slice(), &scenario.breaks, Phase::Break, &scenario.explain.r#break),
         Hand::Fix => (&[][..], &scenario.fixes, Phase::Fix, &scenario.explain.fix),
+        Hand::Try => return Ok(vec![tried(scenario, &stage)?]),
     };
     let mut moments = Vec::new();
     if !setup.is_empty() {
@@ -139,4 +146,16 @@ pub fn by_hand(scenario: &Scenario, lab: &LabName, hand: Hand) -> Result<Vec<Mom
     let findings = super::play::perform_all(&stage, steps)?;
     moments.push(Moment { phase, explain: explain.clone(), steps: Vec::new(), findings });
     Ok(moments)
+}
+
+/// What works in health, once.
+fn tried(scenario: &Scenario, stage: &Stage) -> Result<Moment> {
+    let try_one = |check: &Check| -> Result<Finding> {
+        let found = attempt(stage, check, TRYING)?;
+        let text = format!("{check} {}", found.outcome);
+        let commands = vec![check.attempt.typed(&stage.typed(&check.from))];
+        Ok(Finding { ok: found.outcome == Outcome::Answered, text, commands })
+    };
+    let findings = scenario.healthy.iter().map(try_one).collect::<Result<_>>()?;
+    Ok(Moment { phase: Phase::Try, explain: String::new(), steps: Vec::new(), findings })
 }
