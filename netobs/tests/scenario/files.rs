@@ -99,6 +99,9 @@ counter = { node = "host", name = "../../etc/passwd" }
 from = "c1"
 to = "10.40.0.3:80"
 proto = "icmp"
+[metrics]
+node = "host"
+rises = ['netobs_mtu_drops_total{cause="mtu"}']
 "#;
     let (_folder, path) = write("bad.toml", text);
     let answer = lab(&["run", path.to_str().unwrap()]);
@@ -117,6 +120,7 @@ proto = "icmp"
         (":25:", "reasons"),
         (":26:", "not a counter"),
         (":28:", "icmp knows no ports"),
+        (":32:", "no label of `netobs_mtu_drops_total`"),
         ("", "[[fix]] is missing"),
         ("", "[explain] is missing"),
     ];

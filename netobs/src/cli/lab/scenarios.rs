@@ -61,8 +61,10 @@ pub(super) fn list(arguments: &List) -> anyhow::Result<()> {
     let scenarios = scenario::builtin()?;
     if arguments.format == Format::Json {
         let record = |scenario: &Scenario| {
-            let Scenario { name, title, topology, cause, fault, .. } = scenario;
-            json!({ "name": name, "title": title, "topology": topology, "cause": cause, "fault": fault })
+            let Scenario { name, title, topology, cause, fault, metrics, .. } = scenario;
+            json!({
+                "name": name, "title": title, "topology": topology, "cause": cause, "fault": fault, "metrics": metrics,
+            })
         };
         return scenarios.iter().try_for_each(|scenario| print_record("scenario_description", &record(scenario)));
     }
@@ -219,6 +221,9 @@ impl Teller {
                 if self.brief && !report.passed {
                     print(&story::heading(scenario, &report.lab, self.style))?;
                     report.moments.iter().try_for_each(|moment| print(&story::moment(moment, self.style)))?;
+                }
+                if let Some(shown) = scenario.metrics.as_ref().filter(|_| !self.brief) {
+                    print(&story::metrics(shown, &lab_name(&report.lab)?, self.style))?;
                 }
                 print(&format!("{}{}", if self.brief { "" } else { "\n" }, story::result(report, self.style)))?;
                 if kept {

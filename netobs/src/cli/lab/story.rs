@@ -1,6 +1,7 @@
 //! A scenario told to a learner.
 
-use crate::lab::scenario::{Moment, Phase, Report, Scenario};
+use crate::lab::LabName;
+use crate::lab::scenario::{Moment, Phase, Report, Scenario, Shown};
 use crate::output::diagnosis::told_steps;
 use crate::output::{Style, printable};
 
@@ -47,6 +48,17 @@ pub(super) fn moment(moment: &Moment, style: Style) -> String {
         for command in &finding.commands {
             text += &format!("  {:8}    {}\n", "", style.faint(&format!("$ {}", printable(command))));
         }
+    }
+    text
+}
+
+/// What an agent's metrics would show of it.
+pub(super) fn metrics(shown: &Shown, lab: &LabName, style: Style) -> String {
+    let mut label = "metrics";
+    let mut text = String::new();
+    for line in shown.told(lab).iter().flat_map(|told| wrap(&printable(told), WIDTH - MARGIN)) {
+        text += &format!("  {} {line}\n", style.strong(&format!("{label:8}")));
+        label = "";
     }
     text
 }

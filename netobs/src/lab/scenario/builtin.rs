@@ -89,6 +89,7 @@ mod tests {
         for (scenario, (name, _)) in scenarios.iter().zip(CARRIED) {
             assert_eq!(scenario.name, *name, "the file is called as the scenario is");
             assert!(scenario.asking.is_some(), "{name} asks for no diagnosis");
+            assert!(scenario.metrics.is_some(), "{name} does not say what metrics show of it");
         }
         let carried: BTreeSet<String> = CARRIED.iter().map(|(name, _)| format!("{name}.toml")).collect();
         let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/scenarios");

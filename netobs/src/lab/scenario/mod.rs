@@ -32,6 +32,12 @@
 //! at = "inet"                             # with udp: the node in which a server answers meanwhile; none if left out
 //!
 //! [[fix]]                                 # steps
+//!
+//! [metrics]                               # what a Prometheus shows meanwhile that scrapes `netobs agent`
+//! node = "host"
+//! rises = ['netobs_packet_drops_total{cause="forwarding-off"}']
+//! alerts = ["NetobsNotForwarded"]         # of dashboards/rules
+//! none = "…"                              # in place of all that: why nothing of it can be seen there
 //! ```
 //!
 //! A step names a `node` and one of: `link`, `address`, `route`, `sysctl`, `neighbour`, `forget_neighbours`, `nat`,
@@ -50,6 +56,7 @@ mod counter;
 mod diagnosis;
 mod error;
 mod file;
+mod metrics;
 mod needs;
 mod observer;
 mod play;
@@ -68,6 +75,7 @@ pub use builtin::{builtin, find, source};
 pub use check::{Attempt, Check, Outcome};
 pub use counter::Counter;
 pub use error::ScenarioError;
+pub use metrics::{Selector, Shown};
 pub use observer::{Observer, ObserverError};
 pub use problem::{Problem, Problems};
 pub use report::{Climbed, Finding, Moment, Phase, Report, Verdict};
@@ -106,6 +114,8 @@ pub struct Scenario {
     pub asking: Option<Asking>,
     /// How it is mended.
     pub fixes: Vec<Step>,
+    /// What can be seen of it from afar; `None`: nobody has said.
+    pub metrics: Option<Shown>,
 }
 
 /// A sentence or two for each part.

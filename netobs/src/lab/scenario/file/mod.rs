@@ -3,6 +3,7 @@
 mod asking;
 mod check;
 mod choice;
+mod metrics;
 mod need;
 mod signal;
 mod step;
@@ -13,6 +14,7 @@ use toml::de::{DeTable, DeValue, ValueDeserializer};
 
 use self::asking::RawAsking;
 use self::check::RawCheck;
+use self::metrics::RawShown;
 use self::need::RawNeed;
 use self::signal::RawSignal;
 use self::step::RawStep;
@@ -85,6 +87,7 @@ impl Reader<'_> {
         let signals = self.each(&mut table, "signal", RawSignal::read);
         let asking = self.one(&mut table, "diagnose", RawAsking::read);
         let fixes = self.each(&mut table, "fix", RawStep::read);
+        let metrics = self.one(&mut table, "metrics", RawShown::read);
         for (key, _) in table {
             let line = self.line(key.span().start);
             self.problem(Some(line), format!("`{}` is nothing a scenario has", key.get_ref()));
@@ -109,6 +112,7 @@ impl Reader<'_> {
             signals: bare(signals),
             asking,
             fixes: bare(fixes),
+            metrics,
         })
     }
 
