@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -67,6 +68,45 @@ pub struct Census {
     generation: u64,
 }
 
+/// Names under `/run/netns` that were made or removed since the last look.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Touched {
+    /// Which.
+    pub names: HashSet<String>,
+    /// Any: there were so many that the kernel did not keep them all.
+    pub any: bool,
+}
+
+/// A namespace that just got a name under `/run/netns`.
+#[derive(Debug)]
+pub struct NewPin {
+    name: String,
+    inode: NetnsInode,
+    cookie: NetnsCookie,
+}
+
+impl NewPin {
+    /// Looks behind names, and takes out of the set those that lead to a namespace or will never: `ip netns add` makes a
+    /// file first that nobody may read, and mounts the namespace over it then.
+    pub fn find(names: &mut HashSet<String>) -> Vec<Self> {
+        let mut found = HashMap::new();
+        names.retain(|name| match Netns::at(pin_path(name)) {
+            Ok(netns) => {
+                found.insert(netns.inode(), (name.clone(), netns));
+                false
+            }
+            Err(netns::Error::NotANetns(_)) => true,
+            Err(netns::Error::Open { source, .. }) => source.kind() == io::ErrorKind::PermissionDenied,
+            Err(_) => false,
+        });
+        let (names, open): (HashMap<_, _>, Vec<_>) =
+            found.into_iter().map(|(inode, (name, netns))| ((inode, name), netns)).unzip();
+        let cookies = cookies(open.into_iter());
+        let pin = |(inode, name)| Some(Self { name, inode, cookie: cookies.get(&inode).copied()? });
+        names.into_iter().filter_map(pin).collect()
+    }
+}
+
 /// What leads to a namespace.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Found {
@@ -76,9 +116,8 @@ struct Found {
 }
 
 impl Census {
-    /// Looks again. `touched` are names under `/run/netns` that were made or removed since the last look: what is behind
-    /// them may be another namespace even if its inode is the same.
-    pub fn look(&mut self, touched: &HashSet<String>) {
+    /// Looks again. What is behind touched names may be another namespace even if its inode is the same.
+    pub fn look(&mut self, touched: &Touched) {
         let found = find();
         let now = Instant::now();
         let by_inode: HashMap<NetnsInode, NetnsCookie> =
@@ -96,7 +135,8 @@ impl Census {
             }
         }
         let unknown = fresh.iter().filter(|(_, _, known, _)| known.is_none());
-        let cookies = cookies(unknown.map(|(inode, path, _, _)| (*inode, path.as_path())));
+        let open = unknown.filter_map(|(inode, path, ..)| Netns::at(path).ok().filter(|netns| netns.inode() == *inode));
+        let cookies = cookies(open);
         let places: Vec<_> = fresh.iter().map(|(_, _, _, found)| found.places()).collect();
         let groups = places.iter().flatten().flat_map(|(pid, place)| place.groups.iter().map(|group| (*pid, group)));
         self.engines.learn(&groups.collect::<Vec<_>>());
@@ -134,22 +174,9 @@ impl Census {
         }
     }
 
-    /// Takes in namespaces that just got these names under `/run/netns`, without looking at anything else. Names that lead
-    /// nowhere yet stay in the set: `ip netns add` makes the file first, and mounts the namespace over it then.
-    pub fn take_pins(&mut self, names: &mut HashSet<String>) {
-        let mut found = HashMap::new();
-        names.retain(|name| match Netns::at(pin_path(name)) {
-            Ok(netns) => {
-                found.insert(netns.inode(), name.clone());
-                false
-            }
-            Err(netns::Error::NotANetns(_)) => true,
-            Err(_) => false,
-        });
-        let paths: Vec<_> = found.iter().map(|(inode, name)| (*inode, pin_path(name))).collect();
-        let cookies = cookies(paths.iter().map(|(inode, path)| (*inode, path.as_path())));
-        for (inode, path) in paths {
-            let (Some(cookie), Some(name)) = (cookies.get(&inode).copied(), found.remove(&inode)) else { continue };
+    /// Takes in namespaces that just got a name under `/run/netns`, without looking at anything else.
+    pub fn take(&mut self, pins: Vec<NewPin>) {
+        for NewPin { name, inode, cookie } in pins {
             self.generation += 1;
             // A process in it, or another name, may have brought it here under its right name already.
             self.alive.entry(cookie).or_insert_with(|| Namespace {
@@ -157,7 +184,7 @@ impl Census {
                 inode,
                 cookie,
                 owner: Owner::default(),
-                path,
+                path: pin_path(&name),
                 found: Found { pin: Some(name), ..Found::default() },
                 container: None,
                 since: Instant::now(),
@@ -218,8 +245,8 @@ impl Found {
         processes.iter().map(|pid| (*pid, Place::of(*pid))).collect()
     }
 
-    fn is_touched(&self, touched: &HashSet<String>) -> bool {
-        self.pin.as_ref().is_some_and(|pin| touched.contains(pin))
+    fn is_touched(&self, touched: &Touched) -> bool {
+        self.pin.as_ref().is_some_and(|pin| touched.any || touched.names.contains(pin))
     }
 }
 
@@ -248,8 +275,7 @@ fn find() -> BTreeMap<NetnsInode, Found> {
 }
 
 /// Asks each namespace for its cookie, on one thread that enters them all.
-fn cookies<'a>(paths: impl Iterator<Item = (NetnsInode, &'a Path)> + Send) -> HashMap<NetnsInode, NetnsCookie> {
-    let open = paths.filter_map(|(inode, path)| Netns::at(path).ok().filter(|netns| netns.inode() == inode));
+fn cookies(open: impl Iterator<Item = Netns> + Send) -> HashMap<NetnsInode, NetnsCookie> {
     let ask = |netns: &Netns| {
         let cookie = Socket::open().ok().and_then(|socket| NetnsCookie::of_socket(&socket).ok());
         cookie.map(|cookie| (netns.inode(), cookie))
@@ -266,12 +292,12 @@ mod tests {
     #[test]
     fn the_host_is_called_host_and_found_once() {
         let mut census = Census::default();
-        census.look(&HashSet::new());
+        census.look(&Touched::default());
         let alive = census.alive();
         // Entering any namespace, even one's own, takes CAP_SYS_ADMIN.
         if alive.is_empty() {
             // On the real standard error, which the harness does not capture.
-            let _ = writeln!(std::io::stderr(), "SKIPPED the_host_is_called_host_and_found_once: not root");
+            let _ = writeln!(io::stderr(), "SKIPPED the_host_is_called_host_and_found_once: not root");
             return;
         }
         let hosts: Vec<_> = alive.iter().filter(|known| &*known.name == "host").collect();

@@ -1,6 +1,6 @@
 //! Everything that is read for one scrape.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use aya::sys::{Stats, enable_stats};
 
-use super::census::{Census, Namespace};
+use super::census::{Census, Namespace, Touched};
 use super::drops::Drops;
 use super::hops::{Devices, Hops, take_latencies};
 use super::inside::{self, Inside};
@@ -125,7 +125,7 @@ impl Collection {
     pub fn scrape(&mut self) -> prometheus::Result<String> {
         let began = Instant::now();
         self.store.begin(began);
-        self.census.lock().unwrap_or_else(PoisonError::into_inner).look(&HashSet::new());
+        self.census.lock().unwrap_or_else(PoisonError::into_inner).look(&Touched::default());
         let namespaces = self.alive();
         let mut efforts = vec![("namespaces", Effort { took: began.elapsed(), success: !namespaces.is_empty() })];
         self.build();
