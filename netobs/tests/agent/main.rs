@@ -13,14 +13,19 @@
 mod bed;
 #[path = "../common/mod.rs"]
 mod common;
+#[path = "../common/conntrack.rs"]
+mod conntrack;
 #[path = "../common/engines/mod.rs"]
 mod engines;
 #[path = "../common/records.rs"]
 mod records;
+#[path = "../common/tracepoint.rs"]
+mod tracepoint;
 #[path = "../common/tracer.rs"]
 mod tracer;
 
 mod api;
+mod churn;
 mod connections;
 mod containers;
 mod crowd;
@@ -28,6 +33,7 @@ mod deployment;
 mod ending;
 mod figures;
 mod http;
+mod million;
 mod names;
 mod privileges;
 mod refusals;

@@ -107,8 +107,18 @@ pub fn send(name: &str, to: &str, port: u16, datagrams: u64) {
 
 /// A counter of `/proc/net/snmp` in a namespace: `Udp` `NoPorts`.
 pub fn snmp(name: &str, protocol: &str, counter: &str) -> u64 {
+    counted(name, "snmp", protocol, counter)
+}
+
+/// A counter of `/proc/net/netstat` in a namespace: `TcpExt` `IPReversePathFilter`.
+pub fn netstat(name: &str, protocol: &str, counter: &str) -> u64 {
+    counted(name, "netstat", protocol, counter)
+}
+
+fn counted(name: &str, file: &str, protocol: &str, counter: &str) -> u64 {
     let netns = Netns::open(name).unwrap();
-    let text = in_netns(&netns, || std::fs::read_to_string("/proc/thread-self/net/snmp").unwrap()).unwrap();
+    let path = format!("/proc/thread-self/net/{file}");
+    let text = in_netns(&netns, || std::fs::read_to_string(path).unwrap()).unwrap();
     let mut lines = text.lines().filter_map(|line| line.strip_prefix(&format!("{protocol}: ")));
     let (names, values) = (lines.next().unwrap(), lines.next().unwrap());
     let (_, value) = names.split(' ').zip(values.split(' ')).find(|(name, _)| *name == counter).unwrap();
