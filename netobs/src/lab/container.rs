@@ -7,6 +7,8 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
+use nix::sys::signal::{SigSet, SigmaskHow};
+
 use super::init::{Instructions, RELEASE, Report};
 use super::process::Process;
 use super::{Error, Result};
@@ -17,6 +19,9 @@ pub(super) const LEASH: RawFd = 3;
 /// All namespaces that make a process a container's, except the user's own.
 const NAMESPACES: libc::c_int =
     libc::CLONE_NEWNET | libc::CLONE_NEWNS | libc::CLONE_NEWPID | libc::CLONE_NEWUTS | libc::CLONE_NEWIPC;
+
+/// Of the child until it is a program of its own: it makes a dozen system calls.
+const STACK_BYTES: usize = 64 << 10;
 
 /// How long PID 1 may take to get its mounts and servers ready. It takes milliseconds; emulated machines are slow.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -66,7 +71,7 @@ impl Container {
     }
 }
 
-/// Everything the child needs, made before it exists: between `clone3` and `execve` it may not allocate.
+/// Everything the child needs, made before it exists: between `clone` and `execve` it may not allocate.
 struct Launch {
     arguments: Vec<CString>,
     environment: Vec<CString>,
@@ -85,28 +90,58 @@ fn spawn(title: &str, leash: &UnixStream) -> io::Result<Process> {
     };
     let (arguments, environment) = (pointers(&launch.arguments), pointers(&launch.environment));
 
+    let (nothing, leash) = (launch.nothing.as_raw_fd(), leash.as_raw_fd());
+    let child = Child { arguments: &arguments, environment: &environment, nothing, leash, signals: SigSet::all() };
+    clone(child)
+}
+
+/// What the child is handed.
+struct Child<'a> {
+    /// Both end with a null pointer.
+    arguments: &'a [*const libc::c_char],
+    environment: &'a [*const libc::c_char],
+    nothing: RawFd,
+    leash: RawFd,
+    /// The signals that were blocked before.
+    signals: SigSet,
+}
+
+/// As vfork(2): the child uses our memory while this thread waits for its `execve`, so that no page tables are copied.
+fn clone(mut child: Child<'_>) -> io::Result<Process> {
+    // On a stack of its own, since it may not tread on the frames we return to.
+    let mut stack: Vec<u128> = vec![0; STACK_BYTES / size_of::<u128>()];
+    let top = stack.as_mut_ptr_range().end;
+    let shared = libc::CLONE_VM | libc::CLONE_VFORK;
     let mut pidfd: RawFd = -1;
-    // SAFETY: all fields are integers, for which zero means "not used".
-    let mut how: libc::clone_args = unsafe { std::mem::zeroed() };
-    how.flags = u64::from((NAMESPACES | libc::CLONE_PIDFD).unsigned_abs());
-    how.pidfd = (&raw mut pidfd) as u64;
-    how.exit_signal = u64::from(libc::SIGCHLD.unsigned_abs());
-    // SAFETY: without CLONE_VM the child gets a copy of our memory and goes on from here on a copy of our stack, as
-    // after fork(2); `how` outlives the call. The child only makes the system calls below and never returns.
-    let pid = unsafe { libc::syscall(libc::SYS_clone3, &raw mut how, size_of::<libc::clone_args>()) };
-    match pid {
-        -1 => Err(io::Error::last_os_error()),
-        0 => {
-            // SAFETY: both arrays end with a null pointer and live in our copy of the memory; see `become_init`.
-            unsafe {
-                become_init(&arguments, &environment, launch.nothing.as_raw_fd(), leash.as_raw_fd());
-            }
-        }
-        pid => {
-            let pid = i32::try_from(pid).map_err(io::Error::other)?;
-            // SAFETY: CLONE_PIDFD stored a new descriptor that nobody else has.
-            Ok(Process::from_pidfd(pid, unsafe { OwnedFd::from_raw_fd(pidfd) }))
-        }
+    // A signal's handler would run in the child as well, in our memory.
+    SigSet::all().thread_swap_mask(SigmaskHow::SIG_SETMASK).map(|before| child.signals = before)?;
+    // SAFETY: the stack is the child's alone, aligned, and lives as this frame does, and so do `child` and `pidfd`, in
+    // which CLONE_PIDFD stores a descriptor. We go on when the child has left our memory.
+    let pid = unsafe {
+        libc::clone(
+            enter,
+            top.cast(),
+            NAMESPACES | shared | libc::CLONE_PIDFD | libc::SIGCHLD,
+            (&raw mut child).cast(),
+            &raw mut pidfd,
+        )
+    };
+    let error = io::Error::last_os_error();
+    child.signals.thread_set_mask()?;
+    if pid == -1 {
+        return Err(error);
+    }
+    // SAFETY: CLONE_PIDFD stored a new descriptor that nobody else has.
+    Ok(Process::from_pidfd(pid, unsafe { OwnedFd::from_raw_fd(pidfd) }))
+}
+
+extern "C" fn enter(child: *mut libc::c_void) -> libc::c_int {
+    // SAFETY: `clone` handed us this, and waits.
+    unsafe {
+        let child = &*child.cast::<Child<'_>>();
+        // A blocked signal would stay blocked over execve.
+        libc::sigprocmask(libc::SIG_SETMASK, child.signals.as_ref(), std::ptr::null_mut());
+        become_init(child.arguments, child.environment, child.nothing, child.leash)
     }
 }
 
@@ -116,8 +151,8 @@ const ROOT: &CStr = c"/";
 /// The child's side: cut every tie to the caller's terminal, session and files, then start anew as PID 1.
 ///
 /// # Safety
-/// Only to be called in a fresh child. Makes async-signal-safe calls only, since another thread of the parent may have
-/// held the allocator's lock. Both arrays must end with a null pointer.
+/// Only to be called in a fresh child. Makes async-signal-safe calls only: the memory, the allocator's locks included,
+/// is the parent's. Both arrays must end with a null pointer.
 unsafe fn become_init(
     arguments: &[*const libc::c_char],
     environment: &[*const libc::c_char],

@@ -1,5 +1,6 @@
 //! A node's own `/etc/resolv.conf` and `/etc/hosts`.
 
+use std::fmt::Write as _;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
@@ -30,10 +31,8 @@ impl Etc {
         // Nothing answers in most labs; the default would be to wait twice five seconds for it.
         resolv_conf += "options timeout:1 attempts:1\n";
         let mut hosts = "127.0.0.1 localhost\n::1 localhost\n".to_owned();
-        for node in &topology.nodes {
-            if let Some(address) = topology.first_ipv4(&node.name) {
-                hosts += &format!("{address} {}\n", node.name);
-            }
+        for (node, address) in topology.first_ipv4_of_each() {
+            let _ = writeln!(hosts, "{address} {}", node.name);
         }
         Self { resolv_conf, hosts }
     }

@@ -16,6 +16,7 @@ mod schema;
 mod segment;
 mod size;
 
+use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr};
 
 use schemars::JsonSchema;
@@ -103,20 +104,12 @@ impl Topology {
     /// The devices of a node but `lo`: its bridges first, then the ends of its cables, then those of tunnels, then
     /// those that are lent.
     pub fn devices_of<'a>(&'a self, node: &'a Node) -> impl Iterator<Item = Device<'a>> {
-        let cables = self.ends_in(&node.name).map(Device::End);
-        node.bridges
-            .iter()
-            .map(Device::Bridge)
-            .chain(cables)
-            .chain(node.vxlans.iter().map(Device::Vxlan))
-            .chain(node.lent.iter().map(Device::Lent))
+        devices(node, self.ends_in(&node.name))
     }
 
     /// Every address of a node with the device it is on: bridges first, then cables, then tunnels, then `lo`.
     pub fn addresses_of<'a>(&'a self, node: &'a Node) -> impl Iterator<Item = (&'a str, Prefix)> {
-        let devices = self.devices_of(node).map(|device| (device.name(), device.addresses()));
-        let all = devices.chain([("lo", node.loopback.as_slice())]);
-        all.flat_map(|(device, addresses)| addresses.iter().map(move |address| (device, *address)))
+        addresses(node, self.devices_of(node))
     }
 
     /// Whether a device of a node has carrier once the lab is up: the other end of a cable is switched on as well, and a
@@ -149,11 +142,38 @@ impl Topology {
 
     /// The address by which other nodes reach this one.
     pub fn first_ipv4(&self, node: &str) -> Option<Ipv4Addr> {
-        self.addresses_of(self.node(node)?).find_map(|(_, prefix)| match prefix.address {
-            IpAddr::V4(address) => Some(address),
-            IpAddr::V6(_) => None,
+        first_ipv4(self.addresses_of(self.node(node)?))
+    }
+
+    /// Every node that has such an address, and the address, without a search for each.
+    pub fn first_ipv4_of_each(&self) -> impl Iterator<Item = (&Node, Ipv4Addr)> {
+        let mut ends: HashMap<&str, Vec<&End>> = HashMap::new();
+        for end in self.links.iter().flat_map(|link| &link.ends) {
+            ends.entry(&end.node).or_default().push(end);
+        }
+        self.nodes.iter().filter_map(move |node| {
+            let cables = ends.get(node.name.as_str()).into_iter().flatten().copied();
+            Some((node, first_ipv4(addresses(node, devices(node, cables)))?))
         })
     }
+}
+
+fn devices<'a>(node: &'a Node, cables: impl Iterator<Item = &'a End>) -> impl Iterator<Item = Device<'a>> {
+    let bridges = node.bridges.iter().map(Device::Bridge);
+    let tunnels = node.vxlans.iter().map(Device::Vxlan);
+    bridges.chain(cables.map(Device::End)).chain(tunnels).chain(node.lent.iter().map(Device::Lent))
+}
+
+fn addresses<'a>(node: &'a Node, devices: impl Iterator<Item = Device<'a>>) -> impl Iterator<Item = (&'a str, Prefix)> {
+    let all = devices.map(|device| (device.name(), device.addresses())).chain([("lo", node.loopback.as_slice())]);
+    all.flat_map(|(device, addresses)| addresses.iter().map(move |address| (device, *address)))
+}
+
+fn first_ipv4<'a>(mut addresses: impl Iterator<Item = (&'a str, Prefix)>) -> Option<Ipv4Addr> {
+    addresses.find_map(|(_, prefix)| match prefix.address {
+        IpAddr::V4(address) => Some(address),
+        IpAddr::V6(_) => None,
+    })
 }
 
 /// A device of a node.
