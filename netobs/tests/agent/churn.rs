@@ -122,14 +122,20 @@ impl Drop for Machine {
 struct Size {
     descriptors: usize,
     resident_kib: u64,
+    /// Without those of namespaces that are none of ours.
     series: usize,
     /// eBPF programs, maps and links it holds.
     objects: BTreeMap<String, usize>,
 }
 
 impl Size {
-    fn of(agent: &Agent) -> Self {
-        let series = agent.scrape().text.lines().filter(|line| !line.starts_with('#')).count();
+    fn of(agent: &Agent, machine: &str) -> Self {
+        let is_other = |netns: &str| !netns.starts_with(machine) && !["unknown", "unnamed"].contains(&netns);
+        let netns =
+            |line: &str| line.split("netns=\"").nth(1).and_then(|rest| rest.split('"').next().map(str::to_owned));
+        let text = agent.scrape().text;
+        let lines = text.lines().filter(|line| !line.starts_with('#'));
+        let series = lines.filter(|line| !netns(line).is_some_and(|netns| is_other(&netns))).count();
         let folder = format!("/proc/{}", agent.pid());
         let status = std::fs::read_to_string(format!("{folder}/status")).unwrap();
         let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
@@ -149,10 +155,10 @@ impl Size {
 impl Size {
     /// As soon as there are no more descriptors and objects than before. Other tests make namespaces, too.
     #[track_caller]
-    fn settled(agent: &Agent, before: &Self) -> Self {
+    fn settled(agent: &Agent, machine: &str, before: &Self) -> Self {
         let began = Instant::now();
         loop {
-            let now = Self::of(agent);
+            let now = Self::of(agent, machine);
             let is_more = |(kind, count): (&String, &usize)| before.objects.get(kind).is_none_or(|known| known < count);
             if now.descriptors <= before.descriptors && !now.objects.iter().any(is_more) {
                 return now;
@@ -290,14 +296,14 @@ fn containers_that_come_and_go_are_all_told_and_leave_nothing() {
         if is_full {
             series_end(&agent, name);
         }
-        let before = Size::of(&agent);
+        let before = Size::of(&agent, name);
         let second = first.end..first.end + containers;
         let told = churn(&agent, name, second.clone(), within);
         nothing_missed(&told, name, second);
         if is_full {
             series_end(&agent, name);
         }
-        let after = Size::settled(&agent, &before);
+        let after = Size::settled(&agent, name, &before);
         println!("before {before:?}\nafter  {after:?}");
         if is_full {
             assert!(after.series <= before.series, "{before:?} {after:?}");

@@ -1,10 +1,17 @@
 //! Namespaces that come and go, and what their series are called.
 
+use std::fs::{File, remove_file};
+use std::io::Write;
 use std::process::{Command, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::Signal;
 
 use super::bed::{Bed, PORT, send};
 use super::common::{can_make_labs, run};
 use super::served::{Agent, Scrape};
+use super::tracer::at_most;
 
 fn closed_ports(scrape: &Scrape, netns: &str) -> u64 {
     scrape.count(&format!("packet_drops_total{{netns=\"{netns}\",reason=\"NO_SOCKET\",cause=\"no-listener\"}}"))
@@ -73,4 +80,94 @@ fn nothing_is_called_by_a_number() {
         let is_pin = pins.contains(&format!("\"{netns}\""));
         assert!(is_pin || ["host", "unnamed"].contains(&netns) || netns.ends_with(".service"), "{series}: {pins}");
     }
+}
+
+/// Namespaces that are gone with it.
+struct Many {
+    prefix: String,
+    count: usize,
+}
+
+impl Many {
+    fn names(&self) -> impl Iterator<Item = String> {
+        (0..self.count).map(|number| format!("{}-{number}.", self.prefix))
+    }
+
+    /// All in one go.
+    fn make(prefix: &str, count: usize) -> Self {
+        let many = Self { prefix: format!("{prefix}{}", std::process::id()), count };
+        assert!(many.each("add"));
+        many
+    }
+
+    fn each(&self, change: &str) -> bool {
+        let mut ip = Command::new("ip");
+        let mut ip = ip.args(["-force", "-batch", "-"]).stdin(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let mut lines = ip.stdin.take().unwrap();
+        for name in self.names() {
+            writeln!(lines, "netns {change} {name}").unwrap();
+        }
+        drop(lines);
+        ip.wait().unwrap().success()
+    }
+
+    /// Those that the agent knows, which does not look for namespaces to answer this.
+    fn known(&self, agent: &Agent) -> usize {
+        let page = agent.get("/api/v1/topology");
+        assert_eq!(page.status, 200, "{page:#?}");
+        self.names().filter(|name| page.body.contains(&format!("\"{name}\""))).count()
+    }
+
+    /// How long it takes until it knows that many.
+    #[track_caller]
+    fn until(&self, agent: &Agent, wanted: usize, patience: Duration) -> Duration {
+        let began = Instant::now();
+        loop {
+            let (asked, known) = (began.elapsed(), self.known(agent));
+            if known == wanted {
+                return asked;
+            }
+            assert!(asked < patience, "{known} instead of {wanted} after {asked:?}");
+            sleep(Duration::from_millis(50));
+        }
+    }
+}
+
+impl Drop for Many {
+    fn drop(&mut self) {
+        self.each("del");
+    }
+}
+
+#[test]
+fn a_thousand_made_at_once_are_all_there() {
+    if !can_make_labs("a_thousand_made_at_once_are_all_there", &["ip"]) {
+        return;
+    }
+    let agent = Agent::ready(&[]);
+    let many = Many::make("th", 1000);
+    let patience = at_most(Duration::from_secs(5));
+    println!("all there after {:?}", many.until(&agent, 1000, patience));
+    many.each("del");
+    println!("all gone after {:?}", many.until(&agent, 0, patience));
+}
+
+#[test]
+fn names_that_the_kernel_could_not_tell_are_there_all_the_same() {
+    if !can_make_labs("names_that_the_kernel_could_not_tell_are_there_all_the_same", &["ip"]) {
+        return;
+    }
+    let agent = Agent::ready(&[]);
+    agent.signal(Signal::SIGSTOP);
+    // More than its queue holds, and then what is not in it any more.
+    let room: usize =
+        std::fs::read_to_string("/proc/sys/fs/inotify/max_queued_events").unwrap().trim().parse().unwrap();
+    for number in 0..=room / 2 {
+        let path = format!("/run/netns/over{}-{number}", std::process::id());
+        File::create(&path).unwrap();
+        remove_file(&path).unwrap();
+    }
+    let many = Many::make("ov", 50);
+    agent.signal(Signal::SIGCONT);
+    println!("all there after {:?}", many.until(&agent, 50, at_most(Duration::from_secs(5))));
 }

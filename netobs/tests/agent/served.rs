@@ -125,15 +125,16 @@ impl Agent {
 
     /// Ids of the eBPF programs it holds.
     pub fn programs(&self) -> HashSet<u32> {
+        self.objects("prog_id")
+    }
+
+    /// Ids of the eBPF objects it holds: `prog_id`, `map_id`, `link_id`.
+    pub fn objects(&self, kind: &str) -> HashSet<u32> {
         let folder = format!("/proc/{}/fdinfo", self.pid());
         let texts = std::fs::read_dir(folder).unwrap().flatten();
         let texts = texts.map(|file| std::fs::read_to_string(file.path()).unwrap_or_default());
-        texts
-            .flat_map(|text| {
-                let ids = text.lines().filter_map(|line| line.strip_prefix("prog_id:")?.trim().parse().ok());
-                ids.collect::<Vec<_>>()
-            })
-            .collect()
+        let id = |line: &str| line.strip_prefix(kind)?.strip_prefix(':')?.trim().parse().ok();
+        texts.flat_map(|text| text.lines().filter_map(id).collect::<Vec<_>>()).collect()
     }
 
     pub fn signal(&self, signal: Signal) {
