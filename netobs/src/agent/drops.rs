@@ -3,8 +3,9 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::census::{Census, UNKNOWN};
+use super::census::Census;
 use super::rows::Named;
+use super::strangers::Strangers;
 use crate::explain::cause::{self, CONNTRACK_FULL, MTU, POLICY, cause};
 use crate::metrics::{Metric, Source, Store};
 use crate::netns::NetnsCookie;
@@ -26,6 +27,7 @@ pub struct Drops {
     words: HashMap<(u32, Option<u64>), Words>,
     shares: HashMap<NetnsCookie, Shares>,
     causes: HashMap<&'static str, Arc<str>>,
+    strangers: Strangers,
 }
 
 /// The reason's name, and the cause: empty where netfilter dropped it, and that may have been connection tracking.
@@ -57,7 +59,13 @@ impl Drops {
     pub fn new() -> Self {
         let mut symbols = Symbols::new();
         symbols.unavailable();
-        Self { symbols, words: HashMap::new(), shares: HashMap::new(), causes: HashMap::new() }
+        Self {
+            symbols,
+            words: HashMap::new(),
+            shares: HashMap::new(),
+            causes: HashMap::new(),
+            strangers: Strangers::default(),
+        }
     }
 
     /// A namespace was there before drops were counted, and its connection tracking had dropped so much.
@@ -75,34 +83,35 @@ impl Drops {
         kernel: &Kernel,
         census: &Census,
     ) {
-        let (unknown, stage): (Arc<str>, Arc<str>) = (UNKNOWN.into(), "drops".into());
+        let stage: Arc<str> = "drops".into();
         // There before the first drop, and still when rows go.
         store.counter(Metric::Events, &[&stage], Source(0, 0), 0);
         let mut undivided: HashMap<NetnsCookie, u64> = HashMap::new();
+        self.strangers.begin();
         for DropCount { row, packets } in counts {
             let (reason, word, is_hook) = self.words(row.reason.0, row.location, kernel.reason(row.reason));
             let cookie = row.cookie.unwrap_or(NetnsCookie(0));
-            let netns = census.name(cookie).unwrap_or(&unknown);
             // One source for each row: the first word is never given out again, and the second tells rows apart.
             let source = Source(cookie.0, row.location.unwrap_or(0) ^ u64::from(row.reason.0) << 48);
             store.counter(Metric::Events, &[&stage], source, *packets);
+            let Some(netns) = self.strangers.name(row.cookie, census) else { continue };
             if word == MTU {
-                store.counter(Metric::MtuDrops, &[netns], source, *packets);
+                store.counter(Metric::MtuDrops, &[&netns], source, *packets);
             }
             if is_hook && row.cookie.is_some() {
                 *undivided.entry(cookie).or_default() += packets;
             } else {
-                store.counter(Metric::PacketDrops, &[netns, &reason, &self.word(word)], source, *packets);
+                store.counter(Metric::PacketDrops, &[&netns, &reason, &self.word(word)], source, *packets);
             }
         }
         let netfilter: Arc<str> = NETFILTER.into();
         for (cookie, packets) in undivided {
-            let netns = census.name(cookie).unwrap_or(&unknown);
+            let Some(netns) = self.strangers.name(Some(cookie), census) else { continue };
             let shares = self.shares.entry(cookie).or_default();
             shares.divide(packets, conntrack.get(&cookie).copied().unwrap_or(shares.before));
             for (word, share) in [(POLICY, shares.policy), (CONNTRACK_FULL, shares.conntrack)] {
                 if share > 0 {
-                    let labels = [netns, &netfilter, &Arc::from(word)];
+                    let labels = [&netns, &netfilter, &Arc::from(word)];
                     store.counter(Metric::PacketDrops, &labels, Source(cookie.0, WORKED_OUT), share);
                 }
             }

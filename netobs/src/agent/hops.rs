@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use netobs_ebpf::{Hook, LATENCY_BOUNDS};
 
-use super::census::{Census, UNKNOWN};
+use super::census::Census;
+use super::strangers::Strangers;
 use crate::metrics::{Histogram, Metric, Source, Store};
 use crate::netlink::Ifindex;
 use crate::netns::NetnsCookie;
@@ -19,6 +20,7 @@ pub type Devices = HashMap<NetnsCookie, HashMap<Ifindex, Arc<str>>>;
 pub struct Hops {
     /// Rows of devices that have gone, as they were read last.
     ended: HashMap<(NetnsCookie, Ifindex), u64>,
+    strangers: Strangers,
 }
 
 impl Hops {
@@ -31,24 +33,28 @@ impl Hops {
         devices: &Devices,
         census: &Census,
     ) {
-        let (unknown, stage): (Arc<str>, Arc<str>) = (UNKNOWN.into(), "hops".into());
+        let stage: Arc<str> = "hops".into();
         // There before the first packet, and still when rows go.
         store.counter(Metric::Events, &[&stage], Source(0, 0), 0);
         let mut ended: HashMap<(NetnsCookie, Ifindex), u64> = HashMap::new();
+        self.strangers.begin();
         for count in counts {
-            let netns = census.name(count.cookie).unwrap_or(&unknown);
             // One source for each row of a series.
             let source = Source(count.cookie.0, u64::from(count.ifindex.0));
             let row = Source(count.cookie.0, u64::from(count.ifindex.0) << 8 | count.hook.hook as u64);
             store.counter(Metric::Events, &[&stage], row, count.packets);
-            if count.hook.hook == Hook::IcmpSend {
-                store.counter(Metric::FragNeededSent, &[netns], source, count.packets);
-            } else {
-                let known = devices.get(&count.cookie).and_then(|links| links.get(&count.ifindex)).cloned();
-                let device = known.unwrap_or_else(|| count.device.to_string_lossy().into());
-                let labels = [netns, &device, &Arc::from(count.hook.name)];
-                store.counter(Metric::HopPackets, &labels, source, count.packets);
-                store.counter(Metric::HopBytes, &labels, source, count.bytes);
+            match self.strangers.name(Some(count.cookie), census) {
+                Some(netns) if count.hook.hook == Hook::IcmpSend => {
+                    store.counter(Metric::FragNeededSent, &[&netns], source, count.packets);
+                }
+                Some(netns) => {
+                    let known = devices.get(&count.cookie).and_then(|links| links.get(&count.ifindex)).cloned();
+                    let device = known.unwrap_or_else(|| count.device.to_string_lossy().into());
+                    let labels = [&netns, &device, &Arc::from(count.hook.name)];
+                    store.counter(Metric::HopPackets, &labels, source, count.packets);
+                    store.counter(Metric::HopBytes, &labels, source, count.bytes);
+                }
+                None => {}
             }
             if is_gone(count, devices, census) {
                 *ended.entry((count.cookie, count.ifindex)).or_default() += count.packets;

@@ -41,6 +41,7 @@ mod rows;
 mod server;
 mod settings;
 mod snmp;
+mod strangers;
 mod tls;
 mod watch;
 mod worker;

@@ -7,7 +7,8 @@ use std::sync::{Arc, Mutex};
 
 use tender::Tender;
 
-use super::census::{Census, UNKNOWN};
+use super::census::Census;
+use super::strangers::Strangers;
 use crate::conntrack::is_loaded;
 use crate::metrics::{Metric, Source, Store};
 use crate::netns::NetnsCookie;
@@ -24,6 +25,7 @@ pub struct Nat {
     refused: bool,
     /// Rows of namespaces that have gone, as they were read last.
     ended: HashMap<NetnsCookie, u64>,
+    strangers: Strangers,
 }
 
 impl Nat {
@@ -71,17 +73,19 @@ impl Nat {
         let counts = counts.unwrap_or_default();
         // There before the first.
         let nothing = |cookie: &NetnsCookie| NatCount { cookie: *cookie, source: 0, destination: 0 };
-        let (unknown, stage): (Arc<str>, Arc<str>) = (UNKNOWN.into(), "nat".into());
+        let stage: Arc<str> = "nat".into();
         store.counter(Metric::Events, &[&stage], Source(0, 0), 0);
         let attached = self.tender.as_ref().map_or_else(|| tracking.to_vec(), Tender::attached);
         let known: HashSet<_> = counts.iter().map(|count| count.cookie).collect();
         let without = attached.iter().filter(|cookie| !known.contains(cookie)).map(nothing);
         let mut ended = HashMap::new();
+        self.strangers.begin();
         for count in counts.iter().copied().chain(without) {
-            let netns = census.name(count.cookie).unwrap_or(&unknown);
             let source = Source(count.cookie.0, 0);
-            for (kind, connections) in [("snat", count.source), ("dnat", count.destination)] {
-                store.counter(Metric::NatTranslations, &[netns, &kind.into()], source, connections);
+            if let Some(netns) = self.strangers.name(Some(count.cookie), census) {
+                for (kind, connections) in [("snat", count.source), ("dnat", count.destination)] {
+                    store.counter(Metric::NatTranslations, &[&netns, &kind.into()], source, connections);
+                }
             }
             store.counter(Metric::Events, &[&stage], source, count.source + count.destination);
             if !census.is_alive(count.cookie) {
