@@ -1,6 +1,7 @@
 //! Containers of real engines: what is dropped in them carries their name.
 
-use super::bed::{PORT, send};
+use super::bed::{PORT, ip, send};
+use super::common::run;
 use super::engines::containerd::{Containerd, can_run_containerd};
 use super::engines::docker::{Docker, can_run_docker};
 use super::engines::podman::{Podman, can_run_podman};
@@ -13,6 +14,23 @@ struct Expected {
     container: &'static str,
     pod: &'static str,
     namespace: &'static str,
+}
+
+/// A namespace with a name, gone with it.
+struct Pin(String);
+
+impl Pin {
+    fn new(name: &str) -> Self {
+        run("ip", &["netns", "add", name]).good();
+        ip(name, "link set lo up");
+        Self(name.to_owned())
+    }
+}
+
+impl Drop for Pin {
+    fn drop(&mut self) {
+        run("ip", &["netns", "del", &self.0]);
+    }
 }
 
 /// Drops so many datagrams in a container, by its first process, and waits until they are told under its name.
@@ -80,10 +98,21 @@ fn drops_in_a_container_of_containerd_carry_its_name_or_its_pods() {
     ];
     let (uid, id) = ("0a1b2c3d-0000-4000-8000-00000000abcd", "5e".repeat(32));
     let group = format!("/kubepods/burstable/pod{uid}/{id}");
-    let pid = containerd.run(&id, &[&pod.concat(), &["--cgroup", &group][..]].concat());
+    // Its namespace is there before it, under a name that the network's plugin gave it, and after it.
+    let cni = Pin::new(&format!("cni-{}", std::process::id()));
+    let present = |scrape: &Scrape, netns: &str| scrape.with("netns_info", "netns", netns).len();
+    assert_eq!(present(&agent.scrape(), &cni.0), 1);
+    let path = format!("network:/run/netns/{}", cni.0);
+    let pid = containerd.run(&id, &[&pod.concat(), &["--cgroup", &group, "--with-ns", &path][..]].concat());
     let in_pod =
         Expected { netns: "shop/web-0", runtime: "containerd", container: "nginx", pod: "web-0", namespace: "shop" };
-    drops_carry(&agent, pid, "127.0.0.1", &in_pod);
+    let scrape = drops_carry(&agent, pid, "127.0.0.1", &in_pod);
+    assert_eq!(present(&scrape, &cni.0), 0, "{:#?}", scrape.with("netns_info", "netns", &cni.0));
+    containerd.stop(&id);
+    let scrape = agent.scrape();
+    assert_eq!((present(&scrape, "shop/web-0"), present(&scrape, &cni.0)), (1, 0));
+    drop(cni);
+    agent.scrape_until("the pod is gone", |scrape| present(scrape, "shop/web-0") == 0);
 }
 
 #[test]

@@ -88,19 +88,23 @@ impl Containerd {
         let task = task.into_iter().find(|words| words[0] == id).expect(&tasks);
         task[1].parse().unwrap()
     }
+
+    /// Ends a container and removes it.
+    pub fn stop(&self, id: &str) {
+        self.ctr(&["tasks", "kill", "--signal", "SIGKILL", id]);
+        let start = Instant::now();
+        while self.ctr(&["tasks", "delete", id]).status != 0 && start.elapsed() < Duration::from_secs(5) {
+            thread::sleep(Duration::from_millis(50));
+        }
+        self.ctr(&["containers", "delete", id]);
+    }
 }
 
 impl Drop for Containerd {
     fn drop(&mut self) {
-        for id in &self.started {
-            self.ctr(&["tasks", "kill", "--signal", "SIGKILL", id]);
-        }
-        for id in &self.started {
-            let start = Instant::now();
-            while self.ctr(&["tasks", "delete", id]).status != 0 && start.elapsed() < Duration::from_secs(5) {
-                thread::sleep(Duration::from_millis(50));
-            }
-            self.ctr(&["containers", "delete", id]);
+        let left = self.ctr(&["containers", "list", "--quiet"]).stdout;
+        for id in self.started.iter().filter(|id| left.contains(id.as_str())) {
+            self.stop(id);
         }
         let _ = kill(Pid::from_raw(self.engine.id().cast_signed()), Signal::SIGTERM);
         let _ = self.engine.wait();
