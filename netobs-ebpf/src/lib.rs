@@ -15,6 +15,7 @@ pub mod icmp;
 mod latency;
 mod layout;
 mod lookup;
+mod mib;
 mod nat;
 mod wait;
 
@@ -32,6 +33,7 @@ pub use latency::{
 };
 pub use layout::{Bits, Layout, MISSING};
 pub use lookup::Lookup;
+pub use mib::{MIB_CPUS, Mib, MibSettings};
 pub use nat::{NAT_ROWS, NatCounts, NatSettings};
 pub use wait::{Wait, nud};
 

@@ -4,6 +4,7 @@ mod drops;
 mod function;
 mod hops;
 mod icmp;
+mod mib;
 mod nat;
 mod neighbour;
 mod netfilter;

@@ -15,6 +15,7 @@ use super::hops::{Devices, Hops, take_latencies};
 use super::inside::{self, Inside};
 use super::nat::Nat;
 use super::rows::{DropRecord, records};
+use super::snmp::Reader;
 use super::watch::Watch;
 use crate::conntrack::{Counter, Statistics, Totals};
 use crate::filter::Filter;
@@ -59,6 +60,7 @@ pub struct Collection {
     drops: Drops,
     hops: Hops,
     nat: Nat,
+    snmp: Reader,
     tracked: HashMap<NetnsCookie, Tracked>,
     /// Rows of namespaces that have gone, as they were read last.
     ended: HashMap<NetnsCookie, u64>,
@@ -97,6 +99,7 @@ impl Collection {
             drops: Drops::new(),
             hops: Hops::default(),
             nat: Nat::default(),
+            snmp: Reader::new(),
             tracked: HashMap::new(),
             ended: HashMap::new(),
             store: Store::new(options.series_limit),
@@ -111,7 +114,7 @@ impl Collection {
 
     /// Notes what had been counted before the programs were attached.
     fn remember(&mut self) -> io::Result<()> {
-        for inside in inside::look(&self.alive())? {
+        for inside in inside::look(&self.alive(), &self.snmp)? {
             let conntrack = self.track(&inside);
             self.drops.was_there(inside.cookie, conntrack.unwrap_or(0));
         }
@@ -134,12 +137,13 @@ impl Collection {
         let began = Instant::now();
         let counts = self.counter.read();
         let reading = began.elapsed();
-        let inside = inside::look(&namespaces);
+        let inside = inside::look(&namespaces, &self.snmp);
         efforts.extend(efforts_inside(&inside));
         let mut conntrack = HashMap::new();
         let mut devices = Devices::new();
+        let by_cookie: HashMap<_, _> = namespaces.iter().map(|netns| (netns.cookie, netns)).collect();
         for inside in inside.unwrap_or_default() {
-            let Some(netns) = namespaces.iter().find(|netns| netns.cookie == inside.cookie) else { continue };
+            let Some(netns) = by_cookie.get(&inside.cookie) else { continue };
             if let Some(dropped) = self.track(&inside) {
                 conntrack.insert(inside.cookie, dropped);
             }
@@ -162,7 +166,7 @@ impl Collection {
             self.store.gauge(Metric::CollectorDuration, &labels, effort.took.as_secs_f64());
         }
         self.store.end();
-        self.exposition.text(&self.store)
+        self.exposition.text(&mut self.store)
     }
 
     /// The rows of drops, in names.

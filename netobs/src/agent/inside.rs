@@ -1,13 +1,21 @@
 //! What is read inside each namespace.
 
 use std::io;
+use std::num::NonZero;
+use std::panic::resume_unwind;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use super::census::Namespace;
-use super::snmp::Snmp;
+use super::snmp::{Reader, Snmp};
 use crate::conntrack::{self, Statistics, Table, is_loaded};
 use crate::netlink::{self, LinkStatistics, Socket};
 use crate::netns::{NetnsCookie, in_each_netns};
+
+/// Threads at most: the kernel has one lock for the links of all namespaces.
+const THREADS: usize = 4;
+/// Namespaces that are not worth another thread.
+const FEW: usize = 32;
 
 /// Something that was read, or not, and the time that took.
 #[derive(Debug)]
@@ -38,11 +46,25 @@ pub struct Inside {
     pub conntrack: Option<Reading<(Table, Statistics)>>,
 }
 
-/// Looks into each namespace, on one thread that does nothing else. One that is gone is left out.
+/// Looks into each namespace, on threads that do nothing else. One that is gone is left out.
 ///
 /// # Errors
 /// No thread can be had.
-pub fn look(namespaces: &[Namespace]) -> io::Result<Vec<Inside>> {
+pub fn look(namespaces: &[Namespace], snmp: &Reader) -> io::Result<Vec<Inside>> {
+    let threads = thread::available_parallelism().map_or(1, NonZero::get).min(THREADS);
+    let share = namespaces.len().div_ceil(threads).max(FEW);
+    thread::scope(|scope| {
+        let parts: Vec<_> =
+            namespaces.chunks(share).map(|part| scope.spawn(move || one_after_another(part, snmp))).collect();
+        let mut all = Vec::with_capacity(namespaces.len());
+        for part in parts {
+            all.extend(part.join().unwrap_or_else(|panic| resume_unwind(panic))?);
+        }
+        Ok(all)
+    })
+}
+
+fn one_after_another(namespaces: &[Namespace], snmp: &Reader) -> io::Result<Vec<Inside>> {
     let has_conntrack = is_loaded();
     let open = namespaces.iter().filter_map(Namespace::open);
     let found = in_each_netns(open, |_| {
@@ -52,7 +74,7 @@ pub fn look(namespaces: &[Namespace]) -> io::Result<Vec<Inside>> {
         let found = socket.statistics().ok();
         let links = Reading { found, took: began.elapsed() };
         let conntrack = has_conntrack.then(|| Reading::take(conntrack));
-        Some(Inside { cookie, links, snmp: Reading::take(Snmp::read), conntrack })
+        Some(Inside { cookie, links, snmp: Reading::take(|| snmp.read()), conntrack })
     })?;
     Ok(found.into_iter().flatten().collect())
 }

@@ -1,33 +1,23 @@
 //! Series and their values, from one collection to the next.
 
-use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::{Kind, Metric};
+use super::Metric;
+use super::series::{Series, Shown, Table};
 
 /// How long a counter goes on being served after the last reading: its end should be scraped once at least, and be over
 /// within a minute.
 const LINGER: Duration = Duration::from_secs(40);
 
+/// These two find room whatever the limit: they tell of it.
+const OWN: [Metric; 2] = [Metric::SeriesLimit, Metric::SeriesLeftOut];
+
 /// Who counts: two of them may add to one series, each from its own zero. One that comes again under the same number has
 /// begun anew.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Source(pub u64, pub u64);
-
-/// A metric and the values of its labels.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(super) struct Series {
-    pub(super) metric: Metric,
-    pub(super) labels: Box<[Arc<str>]>,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Counter {
-    total: u64,
-    seen: Instant,
-}
 
 /// How many were how large.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -40,11 +30,12 @@ pub struct Histogram {
     pub sum: f64,
 }
 
-/// What a series shows.
+/// What a source showed last of one of its series.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Value<'a> {
-    Number(f64),
-    Histogram(&'a Histogram),
+struct Last {
+    place: usize,
+    value: u64,
+    seen: Instant,
 }
 
 /// All series. A collection is what comes between [`Self::begin`] and [`Self::end`].
@@ -52,128 +43,118 @@ pub(super) enum Value<'a> {
 pub struct Store {
     now: Instant,
     limit: usize,
-    gauges: HashMap<Series, f64>,
-    histograms: HashMap<Series, Histogram>,
-    counters: HashMap<Series, Counter>,
-    /// What each source showed last.
-    sources: HashMap<(Source, Series), Counter>,
+    table: Table,
+    /// What each source showed last: one series of a metric, but for few. Found without looking at labels.
+    sources: HashMap<(Source, Metric), Vec<Last>>,
     left_out: HashSet<Series>,
 }
 
 impl Store {
     /// Nothing yet, and at most that many series.
     pub fn new(limit: usize) -> Self {
-        Self {
-            now: Instant::now(),
-            limit,
-            gauges: HashMap::new(),
-            histograms: HashMap::new(),
-            counters: HashMap::new(),
-            sources: HashMap::new(),
-            left_out: HashSet::new(),
+        let mut table = Table::default();
+        for metric in OWN {
+            table.place(Series::of(metric, &[]));
         }
+        Self { now: Instant::now(), limit, table, sources: HashMap::new(), left_out: HashSet::new() }
+    }
+
+    /// From now on at most that many. Series that are there stay.
+    pub fn set_limit(&mut self, limit: usize) {
+        self.limit = limit;
     }
 
     /// Begins a collection. Gauges are forgotten: what is not told again is no more.
     pub fn begin(&mut self, now: Instant) {
         self.now = now;
-        self.gauges.clear();
-        self.histograms.clear();
         self.left_out.clear();
     }
 
     /// Takes in what a source's counter shows. A source that shows less than before has begun anew, at zero.
     pub fn counter(&mut self, metric: Metric, labels: &[&Arc<str>], source: Source, value: u64) {
-        let series = Series::of(metric, labels);
-        let full = self.is_full();
-        let seen = self.now;
-        let total = match self.counters.entry(series) {
-            Entry::Occupied(entry) => entry.into_mut(),
-            Entry::Vacant(entry) if full => {
-                self.left_out.insert(entry.into_key());
-                return;
+        let now = self.now;
+        let lasts = self.sources.entry((source, metric)).or_default();
+        let known = lasts.iter_mut().find(|last| self.table.has_labels(last.place, labels));
+        let (place, before) = match known {
+            Some(last) => {
+                let before = last.value;
+                (last.value, last.seen) = (value, now);
+                (last.place, before)
             }
-            Entry::Vacant(entry) => entry.insert(Counter { total: 0, seen }),
+            None => {
+                let Some(place) = place(&mut self.table, self.limit, &mut self.left_out, metric, labels) else {
+                    return;
+                };
+                lasts.push(Last { place, value, seen: now });
+                (place, 0)
+            }
         };
-        let last = self.sources.entry((source, Series::of(metric, labels))).or_insert(Counter { total: 0, seen });
-        total.total = total.total.saturating_add(value.checked_sub(last.total).unwrap_or(value));
-        total.seen = seen;
-        *last = Counter { total: value, seen };
-    }
-
-    /// Another number of series. Those there are stay.
-    pub fn set_limit(&mut self, limit: usize) {
-        self.limit = limit;
+        let more = value.checked_sub(before).unwrap_or(value);
+        self.table.show(place, now, |shown| match shown {
+            Shown::Counter(total) => *total = total.saturating_add(more),
+            other => *other = Shown::Counter(more),
+        });
     }
 
     /// What a gauge shows. Where several say something of one series, such as namespaces without a name, it is their sum.
     pub fn gauge(&mut self, metric: Metric, labels: &[&Arc<str>], value: f64) {
-        let full = self.is_full();
-        match self.gauges.entry(Series::of(metric, labels)) {
-            Entry::Occupied(mut entry) => *entry.get_mut() += value,
-            Entry::Vacant(entry) if full => {
-                self.left_out.insert(entry.into_key());
-            }
-            Entry::Vacant(entry) => {
-                entry.insert(value);
-            }
-        }
+        let now = self.now;
+        let Some(place) = place(&mut self.table, self.limit, &mut self.left_out, metric, labels) else { return };
+        let is_first = self.table.seen(place) != Some(now);
+        self.table.show(place, now, |shown| match shown {
+            Shown::Gauge(sum) if !is_first => *sum += value,
+            other => *other = Shown::Gauge(value),
+        });
     }
 
     /// What a histogram shows that never begins anew.
     pub fn histogram(&mut self, metric: Metric, labels: &[&Arc<str>], histogram: Histogram) {
-        let series = Series::of(metric, labels);
-        if self.is_full() {
-            self.left_out.insert(series);
-        } else {
-            self.histograms.insert(series, histogram);
-        }
+        let Some(place) = place(&mut self.table, self.limit, &mut self.left_out, metric, labels) else { return };
+        self.table.show(place, self.now, |shown| *shown = Shown::Histogram(histogram));
     }
 
     /// Ends the collection, and the series of which nothing was heard for a while.
     pub fn end(&mut self) {
         let now = self.now;
-        let is_fresh = |counter: &Counter| now.saturating_duration_since(counter.seen) < LINGER;
-        self.counters.retain(|_, counter| is_fresh(counter));
-        self.sources.retain(|_, counter| is_fresh(counter));
-        // These two find room whatever the limit: they tell of it.
-        self.gauges.insert(Series::of(Metric::SeriesLimit, &[]), self.limit as f64);
-        self.gauges.insert(Series::of(Metric::SeriesLeftOut, &[]), self.left_out.len() as f64);
+        let is_fresh = |seen: Instant| now.saturating_duration_since(seen) < LINGER;
+        // A source was never heard of later than its series.
+        self.sources.retain(|_, lasts| {
+            lasts.retain(|last| is_fresh(last.seen));
+            !lasts.is_empty()
+        });
+        self.table.retain(|shown, seen| match shown {
+            Shown::Counter(_) => is_fresh(seen),
+            Shown::Gauge(_) | Shown::Histogram(_) => seen == now,
+        });
+        for (metric, value) in OWN.into_iter().zip([self.limit as f64, self.left_out.len() as f64]) {
+            let place = self.table.place(Series::of(metric, &[]));
+            self.table.show(place, now, |shown| *shown = Shown::Gauge(value));
+        }
     }
 
-    /// Every series with its value, by metric and labels.
-    pub(super) fn all(&self) -> Vec<(&Series, Value<'_>)> {
-        let number = |(series, counter): (_, &Counter)| (series, Value::Number(value(series, counter.total)));
-        let gauges = self.gauges.iter().map(|(series, value)| (series, Value::Number(*value)));
-        let histograms = self.histograms.iter().map(|(series, histogram)| (series, Value::Histogram(histogram)));
-        let mut all: Vec<_> = gauges.chain(histograms).chain(self.counters.iter().map(number)).collect();
-        all.sort_unstable_by_key(|(series, _)| *series);
-        all
-    }
-
-    fn is_full(&self) -> bool {
-        // Beside its buckets a histogram has a sum, a count, and the bucket of all.
-        let histograms: usize = self.histograms.values().map(|histogram| histogram.buckets.len() + 3).sum();
-        self.gauges.len() + self.counters.len() + histograms >= self.limit
+    /// Every series with what it shows, by metric and labels.
+    pub(super) fn table(&mut self) -> &mut Table {
+        &mut self.table
     }
 }
 
-/// Totals are whole numbers; those of time are of nanoseconds.
-fn value(series: &Series, total: u64) -> f64 {
-    let unit = if series.metric.row().name.ends_with("_seconds_total") { 1e9 } else { 1.0 };
-    total as f64 / unit
-}
-
-impl Series {
-    fn of(metric: Metric, labels: &[&Arc<str>]) -> Self {
-        debug_assert_eq!(metric.row().labels.len(), labels.len(), "{metric:?}");
-        Self { metric, labels: labels.iter().copied().cloned().collect() }
+/// The place of a series, if there is one or there is room.
+fn place(
+    table: &mut Table,
+    limit: usize,
+    left_out: &mut HashSet<Series>,
+    metric: Metric,
+    labels: &[&Arc<str>],
+) -> Option<usize> {
+    let series = Series::of(metric, labels);
+    if let Some(place) = table.find(&series) {
+        return Some(place);
     }
-
-    /// Whether it only grows.
-    pub(super) fn kind(&self) -> Kind {
-        self.metric.row().kind
+    if table.lines() >= limit + OWN.len() {
+        left_out.insert(series);
+        return None;
     }
+    Some(table.place(series))
 }
 
 #[cfg(test)]
@@ -182,13 +163,9 @@ mod tests {
 
     const DROPS: Metric = Metric::ConntrackDrops;
 
-    fn values(store: &Store, metric: Metric) -> Vec<f64> {
-        let number = |value| match value {
-            Value::Number(number) => number,
-            Value::Histogram(histogram) => histogram.sum,
-        };
-        let all = store.all().into_iter().filter(|(series, _)| series.metric == metric);
-        all.map(|(_, value)| number(value)).collect()
+    fn values(store: &mut Store, metric: Metric) -> Vec<f64> {
+        let all = store.table().all().filter(|(series, _, _)| series.metric == metric);
+        all.map(|(series, _, shown)| shown.number(series).unwrap()).collect()
     }
 
     /// A collection in which each source shows something for one series.
@@ -214,7 +191,7 @@ mod tests {
             (&[(2, 6), (3, 4)], 150.0),
         ] {
             collect(&mut store, now, shown);
-            assert_eq!(values(&store, DROPS), [expected], "{shown:?}");
+            assert_eq!(values(&mut store, DROPS), [expected], "{shown:?}");
         }
     }
 
@@ -223,11 +200,11 @@ mod tests {
         let (mut store, now) = (Store::new(100), Instant::now());
         collect(&mut store, now, &[(1, 7)]);
         collect(&mut store, now + LINGER - Duration::from_secs(1), &[]);
-        assert_eq!(values(&store, DROPS), [7.0]);
+        assert_eq!(values(&mut store, DROPS), [7.0]);
         collect(&mut store, now + Duration::from_secs(60), &[]);
-        assert!(values(&store, DROPS).is_empty() && store.sources.is_empty());
+        assert!(values(&mut store, DROPS).is_empty() && store.sources.is_empty());
         collect(&mut store, now + Duration::from_secs(61), &[(2, 3)]);
-        assert_eq!(values(&store, DROPS), [3.0]);
+        assert_eq!(values(&mut store, DROPS), [3.0]);
     }
 
     #[test]
@@ -239,9 +216,9 @@ mod tests {
                 store.counter(DROPS, &[&Arc::from(name)], Source(number as u64, 0), round);
             }
             store.end();
-            assert_eq!(values(&store, DROPS).len(), 3);
-            assert_eq!(values(&store, Metric::SeriesLeftOut), [2.0]);
-            assert_eq!(values(&store, Metric::SeriesLimit), [3.0]);
+            assert_eq!(values(&mut store, DROPS).len(), 3);
+            assert_eq!(values(&mut store, Metric::SeriesLeftOut), [2.0]);
+            assert_eq!(values(&mut store, Metric::SeriesLimit), [3.0]);
         }
     }
 
@@ -252,9 +229,9 @@ mod tests {
         store.gauge(Metric::ConntrackEntries, &[&netns], 3.0);
         store.gauge(Metric::ConntrackEntries, &[&netns], 4.0);
         store.end();
-        assert_eq!(values(&store, Metric::ConntrackEntries), [7.0]);
+        assert_eq!(values(&mut store, Metric::ConntrackEntries), [7.0]);
         store.begin(Instant::now());
         store.end();
-        assert!(values(&store, Metric::ConntrackEntries).is_empty());
+        assert!(values(&mut store, Metric::ConntrackEntries).is_empty());
     }
 }

@@ -1,30 +1,36 @@
 //! Prometheus's text.
+//!
+//! Tens of thousands of series are mostly the same from one collection to the next. So each keeps the beginning of its
+//! line, and what the crate `prometheus` would make anew for each is made once. Everything else it writes itself.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::fmt::Write;
+use std::sync::Arc;
 
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::{self, LabelPair, MetricFamily, MetricType};
 use prometheus::{Encoder, Registry, TEXT_FORMAT, TextEncoder};
 
-use super::store::{Series, Value};
+use super::series::{Series, Shown};
 use super::{Histogram, Kind, Metric, Store};
 
 /// What the text is, in HTTP's words.
 pub const CONTENT_TYPE: &str = TEXT_FORMAT;
 
-/// A registry with every metric of the table.
+/// Writes the text.
 #[derive(Debug)]
 pub struct Exposition {
-    registry: Registry,
-    families: Arc<Mutex<Vec<MetricFamily>>>,
+    /// What is before the series of each metric.
+    heads: HashMap<Metric, String>,
+    /// Of the last text.
+    length: usize,
 }
 
 impl Exposition {
-    /// Registers them.
+    /// Checks the table by the rules of Prometheus.
     ///
     /// # Errors
-    /// The table breaks a rule of Prometheus.
+    /// The table breaks one.
     pub fn new() -> prometheus::Result<Self> {
         let describe = |metric: &Metric| {
             let row = metric.row();
@@ -32,27 +38,41 @@ impl Exposition {
             Desc::new(row.name.to_owned(), row.help.to_owned(), labels, HashMap::new())
         };
         let descriptions = Metric::ALL.iter().map(describe).collect::<prometheus::Result<_>>()?;
-        let (registry, families) = (Registry::new(), Arc::default());
-        registry.register(Box::new(Table { descriptions, families: Arc::clone(&families) }))?;
-        Ok(Self { registry, families })
+        Registry::new().register(Box::new(Table { descriptions }))?;
+        let head = |metric: &Metric| Ok((*metric, head(*metric)?));
+        Ok(Self { heads: Metric::ALL.iter().map(head).collect::<prometheus::Result<_>>()?, length: 0 })
     }
 
     /// Every series of the store.
     ///
     /// # Errors
-    /// A name or a value that Prometheus does not take.
-    pub fn text(&self, store: &Store) -> prometheus::Result<String> {
-        *self.families.lock().unwrap_or_else(PoisonError::into_inner) = families(store);
-        let mut text = Vec::new();
-        TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
-        Ok(String::from_utf8_lossy(&text).into_owned())
+    /// A value that Prometheus does not take.
+    pub fn text(&mut self, store: &mut Store) -> prometheus::Result<String> {
+        let mut text = String::with_capacity(self.length + self.length / 8);
+        let mut last = None;
+        for (series, line, shown) in store.table().all() {
+            if last != Some(series.metric) {
+                last = Some(series.metric);
+                text.extend(self.heads.get(&series.metric).map(String::as_str));
+            }
+            match (shown, shown.number(series)) {
+                (Shown::Histogram(histogram), _) => text.push_str(&whole(series, histogram)?),
+                (_, Some(value)) => {
+                    text.push_str(line);
+                    // A string takes whatever is written.
+                    let _ = writeln!(text, "{value}");
+                }
+                (_, None) => {}
+            }
+        }
+        self.length = text.len();
+        Ok(text)
     }
 }
 
 /// The whole table as one of the registry's collectors.
 struct Table {
     descriptions: Vec<Desc>,
-    families: Arc<Mutex<Vec<MetricFamily>>>,
 }
 
 impl Collector for Table {
@@ -61,17 +81,48 @@ impl Collector for Table {
     }
 
     fn collect(&self) -> Vec<MetricFamily> {
-        std::mem::take(&mut self.families.lock().unwrap_or_else(PoisonError::into_inner))
+        Vec::new()
     }
 }
 
-fn families(store: &Store) -> Vec<MetricFamily> {
-    let all = store.all();
-    let by_metric = all.chunk_by(|(a, _), (b, _)| a.metric == b.metric);
-    by_metric.filter_map(|series| Some(family(series.first()?.0.metric, series))).collect()
+/// What a series' line begins with: all but its value.
+pub(super) fn beginning(series: &Series) -> String {
+    let row = series.metric.row();
+    let mut line = row.name.to_owned();
+    for (number, (name, value)) in row.labels.iter().zip(&series.labels).enumerate() {
+        let _ = write!(line, "{}{name}=\"", if number == 0 { '{' } else { ',' });
+        for letter in value.chars() {
+            match letter {
+                '\\' => line.push_str("\\\\"),
+                '\n' => line.push_str("\\n"),
+                '"' => line.push_str("\\\""),
+                other => line.push(other),
+            }
+        }
+        line.push('"');
+    }
+    line.push_str(if row.labels.is_empty() { " " } else { "} " });
+    line
 }
 
-fn family(metric: Metric, series: &[(&Series, Value<'_>)]) -> MetricFamily {
+/// `# HELP` and `# TYPE`
+fn head(metric: Metric) -> prometheus::Result<String> {
+    // The crate writes no family without a series.
+    let text = encode(metric, proto::Metric::default())?;
+    let comments = text.lines().filter(|line| line.starts_with("# "));
+    Ok(comments.map(|line| format!("{line}\n")).collect())
+}
+
+/// All lines of a histogram.
+fn whole(series: &Series, histogram: &Histogram) -> prometheus::Result<String> {
+    let mut sample = proto::Metric::from_label(labels(series));
+    sample.set_histogram(buckets(histogram));
+    let text = encode(series.metric, sample)?;
+    Ok(text.lines().filter(|line| !line.starts_with('#')).map(|line| format!("{line}\n")).collect())
+}
+
+/// As the crate writes it.
+fn encode(metric: Metric, sample: proto::Metric) -> prometheus::Result<String> {
     let row = metric.row();
     let mut family = MetricFamily::default();
     family.set_name(row.name.to_owned());
@@ -81,33 +132,20 @@ fn family(metric: Metric, series: &[(&Series, Value<'_>)]) -> MetricFamily {
         Kind::Gauge => MetricType::GAUGE,
         Kind::Histogram => MetricType::HISTOGRAM,
     });
-    family.set_metric(series.iter().map(|(series, value)| sample(series, *value)).collect());
-    family
+    family.set_metric(vec![sample]);
+    let mut text = Vec::new();
+    TextEncoder::new().encode(&[family], &mut text)?;
+    Ok(String::from_utf8_lossy(&text).into_owned())
 }
 
-fn sample(series: &Series, value: Value<'_>) -> proto::Metric {
+fn labels(series: &Series) -> Vec<LabelPair> {
     let pair = |(name, value): (&&str, &Arc<str>)| {
         let mut pair = LabelPair::default();
         pair.set_name((*name).to_owned());
         pair.set_value(value.to_string());
         pair
     };
-    let labels = series.metric.row().labels.iter().zip(&series.labels).map(pair).collect();
-    let mut sample = proto::Metric::from_label(labels);
-    match value {
-        Value::Number(value) if series.kind() == Kind::Counter => {
-            let mut counter = proto::Counter::default();
-            counter.set_value(value);
-            sample.set_counter(counter);
-        }
-        Value::Number(value) => {
-            let mut gauge = proto::Gauge::default();
-            gauge.set_value(value);
-            sample.set_gauge(gauge);
-        }
-        Value::Histogram(histogram) => sample.set_histogram(buckets(histogram)),
-    }
-    sample
+    series.metric.row().labels.iter().zip(&series.labels).map(pair).collect()
 }
 
 /// With buckets that hold those below them, too.
@@ -137,7 +175,7 @@ mod tests {
 
     #[test]
     fn the_whole_table_can_be_registered_and_a_name_of_a_stranger_cannot_break_a_line() {
-        let exposition = Exposition::new().unwrap();
+        let mut exposition = Exposition::new().unwrap();
         let mut store = Store::new(100);
         store.begin(Instant::now());
         let netns = Arc::from("a\"\n\\b");
@@ -146,7 +184,7 @@ mod tests {
         let histogram = Histogram { buckets: vec![(0.5, 2), (1.0, 0), (2.0, 3)], above: 1, sum: 9.25 };
         store.histogram(Metric::HopLatency, &[&Arc::from("a"), &Arc::from("b")], histogram);
         store.end();
-        let text = exposition.text(&store).unwrap();
+        let text = exposition.text(&mut store).unwrap();
         assert!(text.contains("\nnetobs_conntrack_drops_total{netns=\"a\\\"\\n\\\\b\"} 7\n"), "{text}");
         assert!(text.contains("\nnetobs_bpf_program_run_seconds_total{program=\"p\"} 1.5\n"), "{text}");
         for (end, value) in [
@@ -161,5 +199,26 @@ mod tests {
         }
         assert!(text.contains("# TYPE netobs_series_limit gauge\n"), "{text}");
         assert!(text.contains("# HELP netobs_conntrack_drops_total Packets dropped"), "{text}");
+    }
+
+    #[test]
+    fn a_line_is_as_the_crate_writes_it() {
+        for label in ["c1", "", "a\"\n\\b", "ü\t{}"] {
+            let label: Arc<str> = label.into();
+            for metric in Metric::ALL.iter().filter(|metric| metric.row().kind != Kind::Histogram) {
+                let series = Series::of(*metric, &vec![&label; metric.row().labels.len()]);
+                for value in [0.0, 7.0, 1.5, 1e15, f64::from(u32::MAX), 0.000_001] {
+                    let mut sample = proto::Metric::from_label(labels(&series));
+                    let (mut counter, mut gauge) = (proto::Counter::default(), proto::Gauge::default());
+                    counter.set_value(value);
+                    gauge.set_value(value);
+                    sample.set_counter(counter);
+                    sample.set_gauge(gauge);
+                    let expected = encode(*metric, sample).unwrap();
+                    let line = format!("{}{value}\n", beginning(&series));
+                    assert_eq!(head(*metric).unwrap() + &line, expected);
+                }
+            }
+        }
     }
 }

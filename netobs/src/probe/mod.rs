@@ -7,6 +7,7 @@ mod hooks;
 mod hop_counter;
 mod kernel;
 mod kprobe;
+pub mod mib;
 mod misses;
 pub mod nat;
 mod netfilter;

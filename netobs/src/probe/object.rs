@@ -1,7 +1,7 @@
 //! The eBPF object inside the binary, made ready for this kernel and this request.
 
 use aya::{Btf, Ebpf, EbpfLoader};
-use netobs_ebpf::{Conditions, DropSettings, Layout, NatSettings};
+use netobs_ebpf::{Conditions, DropSettings, Layout, MibSettings, NatSettings};
 
 use super::ProbeError;
 use super::raw::RawObject;
@@ -122,6 +122,17 @@ pub(super) fn load_for_nat(
     Ok((ebpf, raw))
 }
 
+/// As [`load`], for the reader of the IP stack's counters.
+pub(super) fn load_for_mib(
+    settings: &MibSettings,
+    btf: &Btf,
+) -> Result<(Ebpf, Result<RawObject, String>), ObjectError> {
+    let ebpf =
+        for_counting(&Layout::NONE, btf, &[]).override_global("MIB_SETTINGS", bytes_of(settings), true).load(OBJECT)?;
+    let raw = RawObject::new(OBJECT, &ebpf).map_err(|error| format!("{error:#}"));
+    Ok((ebpf, raw))
+}
+
 /// With maps of these sizes; all others are as small as can be.
 fn for_counting<'a>(layout: &'a Layout, btf: &'a Btf, sizes: &[(&'static str, u32)]) -> EbpfLoader<'a> {
     let mut loader = EbpfLoader::new();
@@ -162,6 +173,7 @@ impl Global for Layout {}
 impl Global for Conditions {}
 impl Global for DropSettings {}
 impl Global for NatSettings {}
+impl Global for MibSettings {}
 
 fn bytes_of<T: Global>(value: &T) -> &[u8] {
     // SAFETY: all are repr(C) structs of integers without padding.

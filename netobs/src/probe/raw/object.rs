@@ -9,9 +9,9 @@ use aya::Ebpf;
 use aya::maps::{Map, MapData};
 use aya_obj::Object;
 use aya_obj::btf::BtfFeatures;
-use aya_obj::generated::{bpf_attach_type, bpf_cmd, bpf_func_info, bpf_prog_type};
+use aya_obj::generated::{BPF_F_SLEEPABLE, bpf_attach_type, bpf_cmd, bpf_func_info, bpf_prog_type};
 
-use super::syscall::{AttributeBuffer, bpf_fd};
+use super::syscall::{AttributeBuffer, bpf, bpf_fd};
 
 /// The license the programs are under, as the kernel wants to hear it.
 const LICENSE: &CStr = c"Dual MIT/GPL";
@@ -35,6 +35,8 @@ pub(in crate::probe) enum Type {
     Kprobe,
     /// `BPF_PROG_TYPE_KPROBE`, for many functions with one link.
     KprobeMulti,
+    /// `BPF_PROG_TYPE_SYSCALL`, for nothing but [`Program::run`].
+    Syscall,
 }
 
 /// A program in the kernel.
@@ -43,6 +45,24 @@ pub(in crate::probe) struct Program(OwnedFd);
 impl Program {
     pub(super) fn fd(&self) -> u32 {
         self.0.as_raw_fd().unsigned_abs()
+    }
+
+    /// Runs a program of [`Type::Syscall`] here and now, in the calling thread's namespaces, and returns what it returns.
+    /// It reads and writes `context`.
+    ///
+    /// # Safety
+    /// Whatever it writes is a value of `T`.
+    pub(in crate::probe) unsafe fn run<T>(&self, context: &mut T) -> io::Result<u32> {
+        let mut attributes = AttributeBuffer::new();
+        // SAFETY: this member is the one the command reads, and writes; the pointer is to what outlives the call.
+        unsafe {
+            let test = &mut attributes.0.test;
+            test.prog_fd = self.fd();
+            test.ctx_in = std::ptr::from_mut(context) as u64;
+            test.ctx_size_in = u32::try_from(size_of::<T>()).map_err(|_| io::ErrorKind::InvalidInput)?;
+            bpf(bpf_cmd::BPF_PROG_TEST_RUN, &mut attributes)?;
+            Ok(attributes.0.test.retval)
+        }
     }
 }
 
@@ -89,6 +109,7 @@ impl RawObject {
                 Type::KprobeMulti => {
                     (bpf_prog_type::BPF_PROG_TYPE_KPROBE, bpf_attach_type::BPF_TRACE_KPROBE_MULTI as u32)
                 }
+                Type::Syscall => (bpf_prog_type::BPF_PROG_TYPE_SYSCALL, 0),
             };
             let info = &function.func_info.func_info;
             // SAFETY: this member is the one the command reads; pointers are to what outlives the call.
@@ -96,6 +117,8 @@ impl RawObject {
                 let load = &mut attributes.0.__bindgen_anon_3;
                 load.prog_type = kind as u32;
                 load.expected_attach_type = attach;
+                // The only way such a program is taken.
+                load.prog_flags = if matches!(as_type, Type::Syscall) { BPF_F_SLEEPABLE } else { 0 };
                 load.insns = function.instructions.as_ptr() as u64;
                 load.insn_cnt = function.instructions.len() as u32;
                 load.license = LICENSE.as_ptr() as u64;
