@@ -1,5 +1,6 @@
 //! `cargo xtask bench`: figures, never a pass or a failure.
 
+mod agent;
 mod building;
 mod figures;
 mod flood;
@@ -27,6 +28,8 @@ pub struct Arguments {
 enum Subject {
     /// What `netobs trace` costs a flood of small packets, beside bare and tcpdump, and how long it takes to come and go
     Trace(trace::Arguments),
+    /// What `netobs agent` costs a flood of small packets, beside bare, tcpdump and bpftrace, and what it takes itself
+    Agent(agent::Arguments),
     /// How long a lab takes to come and go, beside a shell script that builds the same with ip
     Lab(building::Arguments),
 }
@@ -35,6 +38,7 @@ enum Subject {
 pub fn run(project: &Project, arguments: &Arguments) -> Result<()> {
     match &arguments.subject {
         Subject::Trace(arguments) => trace::run(project, arguments),
+        Subject::Agent(arguments) => agent::run(project, arguments),
         Subject::Lab(arguments) => building::run(project, arguments),
     }
 }

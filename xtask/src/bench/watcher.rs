@@ -22,6 +22,11 @@ struct Program {
 impl Program {
     /// Starts it and waits for a line that begins so.
     fn start(command: &mut Command, ready: &str) -> Result<Self> {
+        Ok(Self::start_and_hear(command, ready)?.0)
+    }
+
+    /// As [`Self::start`], and returns that line.
+    fn start_and_hear(command: &mut Command, ready: &str) -> Result<(Self, String)> {
         let name = command.get_program().to_string_lossy().into_owned();
         let mut child = command
             .stdin(Stdio::null())
@@ -38,7 +43,7 @@ impl Program {
                 bail!("{name} ended before it was ready: {}", said.trim_end());
             }
         }
-        Ok(program)
+        Ok((program, line))
     }
 
     /// Asks it to end and waits until it has. What it says when it fails is the error.
@@ -80,6 +85,70 @@ impl Tcpdump {
     }
 }
 
+/// bpftrace at the tracepoints of the agent's programs, counting by name.
+pub struct Bpftrace(Program);
+
+impl Bpftrace {
+    /// Starts it. `None`, with a word, if it is not there or the kernel refuses it.
+    pub fn start() -> Option<Self> {
+        const SCRIPT: &str = "BEGIN { printf(\"ready\\n\"); } tracepoint:net:net_dev_queue, \
+             tracepoint:net:net_dev_start_xmit, tracepoint:net:netif_rx, tracepoint:net:netif_receive_skb, \
+             tracepoint:skb:kfree_skb { @[probe] = count(); }";
+        // What it says goes to its standard output.
+        let mut command = Command::new("sh");
+        command.args(["-c", "exec bpftrace -B line -e \"$0\" >&2", SCRIPT]);
+        Program::start(&mut command, "ready")
+            .map(Self)
+            .map_err(|error| eprintln!("xtask: bpftrace is left out: {error:#}"))
+            .ok()
+    }
+
+    /// Ends it.
+    pub fn end(mut self) -> Result<()> {
+        self.0.end().context("bpftrace failed")
+    }
+}
+
+/// `netobs agent`, attached.
+pub struct Agent {
+    program: Program,
+    /// Where it answers.
+    pub address: String,
+}
+
+impl Agent {
+    /// Starts it on a port of its own.
+    pub fn start(netobs: &Path, program_stats: bool) -> Result<Self> {
+        let mut command = Command::new(netobs);
+        let measures = if program_stats { "true" } else { "false" };
+        command.args(["agent", "--listen", "127.0.0.1:0", "--program-stats", measures]).stdout(Stdio::null());
+        let (program, line) = Program::start_and_hear(&mut command, "serving: http://")?;
+        let address = line.split("http://").nth(1).and_then(|rest| rest.split('/').next());
+        let address = address.with_context(|| format!("no address in {line:?}"))?.to_owned();
+        Ok(Self { program, address })
+    }
+
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.program.child.id()
+    }
+
+    /// Time on a CPU so far, of all its threads, those that have ended too.
+    pub fn cpu_time(&self) -> Option<Duration> {
+        process_time(self.pid())
+    }
+
+    /// Bytes it has resident now.
+    pub fn resident_memory(&self) -> Option<u64> {
+        memory(self.pid(), "VmRSS:")
+    }
+
+    /// Ends it.
+    pub fn end(mut self) -> Result<()> {
+        self.program.end().context("netobs agent failed")
+    }
+}
+
 /// `netobs trace`, attached.
 pub struct Netobs {
     program: Program,
@@ -116,9 +185,7 @@ impl Netobs {
 
     /// The most memory it had resident so far, in bytes.
     pub fn peak_memory(&self) -> Option<u64> {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).ok()?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-        Some(line.trim().strip_suffix(" kB")?.parse::<u64>().ok()? * 1024)
+        memory(self.pid(), "VmHWM:")
     }
 
     /// Ends it.
@@ -148,6 +215,24 @@ fn last_line(output: ChildStdout) -> Option<serde_json::Value> {
         line.clear();
     }
     serde_json::from_slice(&last).ok()
+}
+
+/// A line of `/proc/PID/status`, in bytes.
+fn memory(pid: u32, line: &str) -> Option<u64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status.lines().find_map(|known| known.strip_prefix(line))?;
+    Some(line.trim().strip_suffix(" kB")?.parse::<u64>().ok()? * 1024)
+}
+
+/// Time in user mode and in the kernel, threads that have ended included: fields 14 and 15 of `/proc/PID/stat`, in ticks
+/// of a hundredth of a second on every machine (`USER_HZ`).
+fn process_time(pid: u32) -> Option<Duration> {
+    const TICK: Duration = Duration::from_millis(10);
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The second field is a name in parentheses, and may hold anything.
+    let (_, rest) = stat.rsplit_once(')')?;
+    let mut fields = rest.split_whitespace().skip(11).map(|field| field.parse::<u32>().ok());
+    Some(TICK * (fields.next()?? + fields.next()??))
 }
 
 /// The first number of `/proc/PID/task/TID/schedstat` is nanoseconds on a CPU (proc(5)).

@@ -1,0 +1,204 @@
+//! `cargo xtask bench agent`: what the agent costs the packets, and itself.
+
+mod crowd;
+mod report;
+mod scrape;
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use clap::Args;
+
+use self::crowd::Scale;
+use super::figures::Figures;
+use super::flood::Flood;
+use super::interrupt;
+use super::lab::Lab;
+use super::programs::{self, Cost, Statistics};
+use super::watcher::{Agent, Bpftrace, Tcpdump, tcpdump_works};
+use crate::build::{self, Profile, Progress};
+use crate::project::Project;
+use crate::setup::{self, Need};
+
+/// How many rounds may fail before all of it does: a flood may end by itself on a machine that is busy with others.
+const RETRIES: u32 = 2;
+/// From attaching to a steady state.
+const SETTLE: Duration = Duration::from_millis(200);
+/// Namespaces that are scraped.
+const SCALES: [usize; 3] = [10, 100, 1000];
+
+/// Arguments of `cargo xtask bench agent`.
+#[derive(Args)]
+pub struct Arguments {
+    /// How often everything is measured
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
+    rounds: u32,
+    /// How long the packets of one measurement are counted
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..))]
+    seconds: u64,
+    /// How long the agent is watched doing nothing, two scrapes included; 0 leaves it out
+    #[arg(long, default_value_t = 30)]
+    idle: u64,
+    /// Measure only what it costs the packets
+    #[arg(long)]
+    packets_only: bool,
+    /// Measure this netobs instead of building one
+    #[arg(long, value_name = "FILE")]
+    netobs: Option<PathBuf>,
+}
+
+/// Who counts the packets of the flood.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Mode {
+    /// Nobody.
+    Bare,
+    /// tcpdump on both veths.
+    Tcpdump,
+    /// bpftrace at the agent's tracepoints.
+    Bpftrace,
+    /// The agent.
+    Agent,
+    /// The agent, its programs measured by the kernel.
+    Measured,
+}
+
+impl Mode {
+    /// Every mode, in the order of the table.
+    const ALL: [Self; 5] = [Self::Bare, Self::Tcpdump, Self::Bpftrace, Self::Agent, Self::Measured];
+}
+
+/// What one mode gave.
+#[derive(Default)]
+struct Rates {
+    /// Packets a second.
+    rate: Figures,
+    /// The same, as a share of the bare rate of the same round.
+    share: Figures,
+}
+
+/// What the agent's programs cost while the kernel measures them.
+struct Inside {
+    costs: Vec<Cost>,
+    /// Packets that the receiver's device got meanwhile.
+    packets: f64,
+}
+
+/// Measures and prints a table.
+pub fn run(project: &Project, arguments: &Arguments) -> Result<()> {
+    if !nix::unistd::geteuid().is_root() {
+        bail!("a benchmark of `netobs agent` takes root");
+    }
+    let netobs = match &arguments.netobs {
+        Some(netobs) => netobs.canonicalize().with_context(|| format!("no file {}", netobs.display()))?,
+        None => {
+            setup::run(project, Need::Lab)?;
+            build::run(project, Profile::Release, Progress::Shown)?
+        }
+    };
+    interrupt::defer()?;
+    let began = Instant::now();
+    let window = Duration::from_secs(arguments.seconds);
+    let (rates, inside) = {
+        let lab = Lab::up(&netobs)?;
+        let bench = Bench { netobs: &netobs, lab: &lab, window };
+        (bench.rounds(arguments.rounds)?, bench.inside())
+    };
+    let scales = if arguments.packets_only { Vec::new() } else { crowd::measure(&netobs, &SCALES, arguments.idle)? };
+    report::print(&rates, &inside, &scales, arguments.rounds, window, began.elapsed());
+    Ok(())
+}
+
+struct Bench<'b> {
+    netobs: &'b Path,
+    lab: &'b Lab,
+    window: Duration,
+}
+
+impl Bench<'_> {
+    fn rounds(&self, rounds: u32) -> Result<[Rates; Mode::ALL.len()]> {
+        let mut measured: [Rates; Mode::ALL.len()] = Default::default();
+        let (mut round, mut failed) = (0, 0);
+        while round < rounds {
+            eprintln!("round {} of {rounds}", round + 1);
+            match self.round(round % 2 == 1) {
+                Ok(rates) => {
+                    let [bare, ..] = rates;
+                    for (rate, measured) in rates.into_iter().zip(&mut measured) {
+                        measured.rate.extend(rate);
+                        measured.share.extend(rate.zip(bare).map(|(rate, bare)| rate / bare));
+                    }
+                    round += 1;
+                }
+                Err(error) if failed < RETRIES => {
+                    interrupt::check()?;
+                    eprintln!("xtask: this round is measured again: {error:#}");
+                    failed += 1;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(measured)
+    }
+
+    /// Every mode once, in one flood. Every other round goes backwards, so that a machine that slows down or warms up
+    /// steadily favours none.
+    fn round(&self, backwards: bool) -> Result<[Option<f64>; Mode::ALL.len()]> {
+        let mut flood = Flood::start(self.lab)?;
+        let mut rates = [None; Mode::ALL.len()];
+        let mut turns: Vec<_> = Mode::ALL.into_iter().zip(&mut rates).collect();
+        if backwards {
+            turns.reverse();
+        }
+        for (mode, rate) in turns {
+            interrupt::check()?;
+            *rate = self.turn(&mut flood, mode)?;
+        }
+        Ok(rates)
+    }
+
+    fn turn(&self, flood: &mut Flood, mode: Mode) -> Result<Option<f64>> {
+        let rate = |flood: &mut Flood| {
+            std::thread::sleep(SETTLE);
+            flood.rate(self.window)
+        };
+        match mode {
+            Mode::Bare => flood.rate(self.window).map(Some),
+            Mode::Tcpdump if !tcpdump_works() => Ok(None),
+            Mode::Tcpdump => {
+                let running = Tcpdump::start(self.lab)?;
+                let rate = rate(flood)?;
+                running.end()?;
+                Ok(Some(rate))
+            }
+            Mode::Bpftrace => {
+                let Some(running) = Bpftrace::start() else { return Ok(None) };
+                let rate = rate(flood)?;
+                running.end()?;
+                Ok(Some(rate))
+            }
+            Mode::Agent | Mode::Measured => {
+                let running = Agent::start(self.netobs, mode == Mode::Measured)?;
+                let rate = rate(flood)?;
+                running.end()?;
+                Ok(Some(rate))
+            }
+        }
+    }
+
+    fn inside(&self) -> Result<Inside> {
+        interrupt::check()?;
+        let _statistics = Statistics::keep()?;
+        let mut flood = Flood::start(self.lab)?;
+        let running = Agent::start(self.netobs, false)?;
+        std::thread::sleep(SETTLE);
+        let before = programs::of_process(running.pid())?;
+        let packets = flood.rate(self.window)? * self.window.as_secs_f64();
+        let costs = programs::since(&before, programs::of_process(running.pid())?);
+        running.end()?;
+        Ok(Inside { costs, packets })
+    }
+}
+
+/// What the agent takes among so many namespaces.
+type Scales = Vec<(usize, Scale)>;
