@@ -28,7 +28,7 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// See it work: build a lab, follow packets, break it in three ways, remove everything
+    /// See it work: build a lab, follow packets, break it in three ways, count what dies, remove everything
     Demo,
     /// Install what is missing for all other commands; afterwards they work offline
     Setup,

@@ -43,7 +43,7 @@ fn can_check(test: &str) -> bool {
     }
     for program in ["prometheus", "promtool"] {
         if !has(program) {
-            skip(test, &format!("no {program}; `cargo xtask test prometheus` brings its own"));
+            skip(test, &format!("no {program}; `cargo xtask test` brings its own"));
             return false;
         }
     }

@@ -2,6 +2,7 @@
 
 use anyhow::Result;
 
+use super::agent::Agent;
 use super::stage::Stage;
 
 /// A fault: how to make it, who notices, and what is wrong then.
@@ -11,7 +12,8 @@ pub struct Fault {
     breaks: &'static [&'static str],
     fixes: &'static [&'static str],
     filter: &'static str,
-    notices: &'static [&'static str],
+    /// What the container pings with, and whom.
+    pings: &'static [&'static str],
     /// Whom the container asks in vain.
     to: &'static str,
     /// What netobs must call it.
@@ -25,7 +27,7 @@ pub const FAULTS: [Fault; 3] = [
         breaks: &["sysctl -w net.ipv4.ip_forward=0"],
         fixes: &["sysctl -w net.ipv4.ip_forward=1"],
         filter: "icmp",
-        notices: &["ping", "-c1", "-W1", "198.51.100.10"],
+        pings: &["-W1", "198.51.100.10"],
         to: "198.51.100.10",
         cause: "ip-forward-off",
     },
@@ -37,7 +39,7 @@ pub const FAULTS: [Fault; 3] = [
         ],
         fixes: &["nft delete table ip firewall"],
         filter: "icmp",
-        notices: &["ping", "-c1", "-W1", "198.51.100.10"],
+        pings: &["-W1", "198.51.100.10"],
         to: "198.51.100.10",
         cause: "forward-policy-drop",
     },
@@ -46,7 +48,7 @@ pub const FAULTS: [Fault; 3] = [
         breaks: &["ip link set c1-h mtu 1400"],
         fixes: &["ip link set c1-h mtu 1500"],
         filter: "icmp",
-        notices: &["ping", "-c1", "-W1", "-M", "do", "-s", "1472", "10.40.0.1"],
+        pings: &["-W1", "-M", "do", "-s", "1472", "10.40.0.1"],
         to: "10.40.0.1",
         cause: "veth-mtu-mismatch",
     },
@@ -56,8 +58,18 @@ impl Fault {
     /// Breaks, shows what netobs sees and what it says, holds that against what is wrong, and fixes.
     pub fn play(&self, stage: &Stage) -> Result<()> {
         run(stage, self.breaks)?;
-        stage.trace(self.filter, self.notices)?;
+        stage.trace(self.filter, &[&["ping", "-c1"], self.pings].concat())?;
         stage.diagnose(self.to, self.cause)?;
+        run(stage, self.fixes)
+    }
+
+    /// Breaks again, for the agent to count what comes of it, and fixes.
+    pub fn count(&self, stage: &Stage, agent: &Agent) -> Result<()> {
+        let expected = stage.expected(self.cause)?;
+        let before = agent.scrape()?;
+        run(stage, self.breaks)?;
+        stage.in_vain(&[&["ping", "-c3", "-i0.2"], self.pings].concat())?;
+        agent.tell(&expected, &before)?;
         run(stage, self.fixes)
     }
 }

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 
 /// A lab of its own, so that a user's `lab` is left alone.
-const LAB: &str = "demo";
+pub const LAB: &str = "demo";
 
 /// `netobs diagnose` has found a fault.
 const FAULT: i32 = 4;
@@ -17,6 +17,24 @@ const FAULT: i32 = 4;
 #[derive(Deserialize)]
 struct Diagnosis {
     cause: Option<String>,
+}
+
+/// What the demo needs to know of a scenario.
+#[derive(Deserialize)]
+struct Described {
+    name: String,
+    metrics: Option<Expected>,
+}
+
+/// What metrics show of a fault.
+#[derive(Deserialize)]
+pub struct Expected {
+    /// The node whose series rise.
+    pub node: String,
+    /// Metrics, with some of their labels.
+    pub rises: Vec<String>,
+    /// Alerts that fire if it goes on.
+    pub alerts: Vec<String>,
 }
 
 /// The lab, and the binary that built it.
@@ -78,6 +96,27 @@ impl Stage {
         Ok(())
     }
 
+    /// What a scenario's file says of metrics and alerts.
+    pub fn expected(&self, scenario: &str) -> Result<Expected> {
+        let output = self.command(&["lab", "scenarios", "--format", "json"]).output().context("start netobs")?;
+        let lines = output.stdout.split(|byte| *byte == b'\n');
+        let all = lines.filter_map(|line| serde_json::from_slice::<Described>(line).ok());
+        let found = all.into_iter().find(|described| described.name == scenario);
+        found.and_then(|described| described.metrics).with_context(|| format!("{scenario} has no metrics"))
+    }
+
+    /// Runs a command in the first container that is bound to fail, and shows it without what it prints.
+    pub fn in_vain(&self, command: &[&str]) -> Result<()> {
+        self.show(&format!("ip netns exec {LAB}-c1 {}   # in vain", command.join(" ")))?;
+        let mut process = Command::new("ip");
+        process.args(["netns", "exec", &format!("{LAB}-c1")]).args(command);
+        let status = process.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status();
+        if status.context("start ip")?.success() {
+            bail!("`{}` works, and nothing is broken", command.join(" "));
+        }
+        Ok(())
+    }
+
     /// Runs a command of the system in the host's namespace and shows it.
     pub fn on_host(&self, command: &[&str]) -> Result<()> {
         self.show(&format!("ip netns exec demo-host {}", command.join(" ")))?;
@@ -98,13 +137,15 @@ impl Stage {
         self.netobs(&["lab", "down", LAB])
     }
 
-    fn show(&self, line: &str) -> Result<()> {
+    /// Shows a line as a person would have typed it.
+    pub fn show(&self, line: &str) -> Result<()> {
         println!("$ {line}");
         // What follows comes from another process.
         std::io::stdout().flush().context("write to standard output")
     }
 
-    fn command(&self, arguments: &[&str]) -> Command {
+    /// A command of netobs that reads nothing.
+    pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(&self.netobs);
         command.args(arguments).stdin(Stdio::null());
         command
