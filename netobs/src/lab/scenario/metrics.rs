@@ -90,9 +90,11 @@ impl Shown {
             Self::Series { node, rises, alerts } => {
                 let netns = lab.namespace(node);
                 let rises = rises.iter().map(|series| format!("{} rises", series.of(&netns)));
-                rises.chain(alerts.iter().map(|alert| format!("alert {alert} fires"))).collect()
+                let fires = alerts.iter().map(|alert| format!("alert {alert} fires if it goes on"));
+                let told = "Not looked at here: what `netobs agent` shows Prometheus of it.";
+                [told.to_owned()].into_iter().chain(rises).chain(fires).collect()
             }
-            Self::Nothing { none } => vec![format!("nothing: {none}")],
+            Self::Nothing { none } => vec![format!("`netobs agent` shows Prometheus nothing of it. {none}")],
         }
     }
 }
