@@ -40,3 +40,4 @@ mod refusals;
 mod served;
 mod settings;
 mod systemd;
+mod unit;

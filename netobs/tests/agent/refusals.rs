@@ -42,4 +42,13 @@ fn not_root() {
         return;
     }
     as_nobody(&["agent", "--listen", "127.0.0.1:0"]).bad(3, "root");
+    let unprivileged = std::fs::read_to_string("/proc/sys/net/ipv4/ip_unprivileged_port_start").unwrap();
+    if unprivileged.trim().parse::<u16>().unwrap() > 80 {
+        as_nobody(&["agent", "--listen", "127.0.0.1:80"]).bad(3, "not permitted to listen on port 80");
+    }
+    // A file that only its owner may read, who is another.
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("agent.toml");
+    std::fs::write(&path, "").unwrap();
+    as_nobody(&["agent", "--config", path.to_str().unwrap()]).bad(1, "Permission denied");
 }

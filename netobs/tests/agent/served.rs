@@ -2,12 +2,13 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use netobs::netns::{Netns, in_netns};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
@@ -19,6 +20,35 @@ pub struct Agent {
     child: Child,
     address: String,
     errors: Receiver<String>,
+}
+
+/// An agent that somebody else has started, and where it can be reached from.
+pub struct Remote<'a> {
+    pub netns: &'a str,
+    pub address: SocketAddr,
+}
+
+impl Remote<'_> {
+    pub fn get(&self, path: &str) -> std::io::Result<Page> {
+        let netns = Netns::open(self.netns).unwrap();
+        let mut stream = in_netns(&netns, || TcpStream::connect(self.address)).unwrap()?;
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        Page::get(&mut stream, path, "")
+    }
+
+    /// Scrapes until it says what is wanted.
+    #[track_caller]
+    pub fn scrape_until(&self, wanted: impl Fn(&Scrape) -> bool) -> Scrape {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            let scrape = Scrape::of(self.get("/metrics").unwrap().body);
+            if wanted(&scrape) {
+                return scrape;
+            }
+            assert!(Instant::now() < end, "{}", scrape.text);
+            thread::sleep(Duration::from_millis(100));
+        }
+    }
 }
 
 /// What an HTTP server answered.
@@ -169,7 +199,7 @@ impl Drop for Agent {
 
 impl Scrape {
     #[track_caller]
-    pub fn of(text: String) -> Self {
+    fn of(text: String) -> Self {
         let mut values = BTreeMap::new();
         for line in text.lines().filter(|line| !line.starts_with('#')) {
             let (series, value) = line.rsplit_once(' ').expect(line);
@@ -193,6 +223,13 @@ impl Scrape {
     pub fn with(&self, metric: &str, label: &str, value: &str) -> Vec<(&str, f64)> {
         let (start, part) = (format!("{metric}{{"), format!("{label}=\"{value}\""));
         let all = self.values.iter().filter(|(series, _)| series.starts_with(&start) && series.contains(&part));
+        all.map(|(series, value)| (series.as_str(), *value)).collect()
+    }
+
+    /// The series of a metric.
+    pub fn metric(&self, metric: &str) -> Vec<(&str, f64)> {
+        let start = format!("{metric}{{");
+        let all = self.values.iter().filter(|(series, _)| series.starts_with(&start));
         all.map(|(series, value)| (series.as_str(), *value)).collect()
     }
 
