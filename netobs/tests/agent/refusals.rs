@@ -1,6 +1,7 @@
 //! What cannot be done is said in one line, with the contract's exit status.
 
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
 
 use super::common::{Answer, as_nobody, can_make_labs, netobs, run};
 
@@ -50,5 +51,6 @@ fn not_root() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("agent.toml");
     std::fs::write(&path, "").unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
     as_nobody(&["agent", "--config", path.to_str().unwrap()]).bad(1, "Permission denied");
 }
