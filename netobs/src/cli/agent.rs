@@ -42,8 +42,8 @@ pub struct AgentArguments {
     /// How many rows the kernel's table of devices and hooks has room for, up to four for each device [default: 65536].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
     hop_rows: Option<u32>,
-    /// Whether the kernel shall measure how long eBPF programs run, which costs each of them some nanoseconds [default:
-    /// true].
+    /// Whether the kernel shall measure how long eBPF programs run, for the metrics netobs_bpf_program_*: it reads the clock
+    /// twice a run, which takes longer than most of the programs themselves [default: false].
     #[arg(long, value_name = "BOOL")]
     program_stats: Option<bool>,
     /// List every metric with its type, labels and meaning, and end.
@@ -84,7 +84,7 @@ fn plan(arguments: &AgentArguments) -> anyhow::Result<Plan> {
         series_limit: arguments.series_limit.or(config.series_limit).unwrap_or(SERIES) as usize,
         drop_rows: arguments.drop_rows.or(config.drop_rows).unwrap_or(DropCounter::ROWS),
         hop_rows: arguments.hop_rows.or(config.hop_rows).unwrap_or(HopCounter::ROWS),
-        program_stats: arguments.program_stats.or(config.program_stats).unwrap_or(true),
+        program_stats: arguments.program_stats.or(config.program_stats).unwrap_or(false),
     };
     let listen = match &arguments.listen {
         Some(text) => address(text)?,

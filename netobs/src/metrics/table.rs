@@ -142,9 +142,11 @@ metrics! {
     ProbeAttached = "probe_attached" Gauge ["probe" "kind"]
         "1 if the agent's program is attached, 0 if not; by program and kind of attachment.";
     ProgramRunSeconds = "bpf_program_run_seconds_total" Counter ["program"]
-        "Time the agent's program ran, over all CPUs, while the kernel measured it. From bpf_prog_info, run_time_ns.";
+        "Time the agent's program ran, over all CPUs, while the kernel measured it: with --program-stats true, or \
+         kernel.bpf_stats_enabled. From bpf_prog_info, run_time_ns.";
     ProgramRuns = "bpf_program_runs_total" Counter ["program"]
-        "Times the agent's program ran, over all CPUs, while the kernel measured it. From bpf_prog_info, run_cnt.";
+        "Times the agent's program ran, over all CPUs, while the kernel measured it: see bpf_program_run_seconds_total. \
+         From bpf_prog_info, run_cnt.";
     CollectorSuccess = "collector_success" Gauge ["collector"]
         "1 if this part of the last collection read everything it had to, 0 if something could not be read. \
          A namespace that ended meanwhile is no failure.";

@@ -1,7 +1,11 @@
 //! Packets counted in the kernel per CPU where they enter and leave devices.
 
-use aya::maps::{Array, Map, MapData, MapError, PerCpuArray, PerCpuHashMap, PerCpuValues};
+use std::collections::HashMap;
+use std::os::fd::{AsFd, BorrowedFd};
+
+use aya::maps::{Array, IterableMap, Map, MapData, MapError, PerCpuArray, PerCpuHashMap, PerCpuValues};
 use aya::programs::BtfTracePoint;
+use aya::util::nr_cpus;
 use aya::{Btf, Ebpf, Pod};
 use netobs_ebpf::{
     DropSettings, HOP_DEVICES, Hook, HopCounts, HopDevice, HopKey, HopRow, Latency, hop_row, latency_row,
@@ -9,6 +13,7 @@ use netobs_ebpf::{
 
 use super::kprobe::attach_function;
 use super::object::{self, HOP_TABLE};
+use super::raw::entries;
 use super::{HookRow, Kernel, Kind, ProbeError, ProgramRuns, misses, refusal};
 use crate::event::DeviceName;
 use crate::netlink::Ifindex;
@@ -112,6 +117,8 @@ pub struct HopCounter {
     /// Whatever has no place among the devices.
     table: PerCpuHashMap<MapData, Key, Counts>,
     lost: PerCpuArray<MapData, u64>,
+    /// That there may be: a map that is per CPU has a value for each.
+    cpus: usize,
 }
 
 impl HopCounter {
@@ -136,7 +143,8 @@ impl HopCounter {
         let programs = hooks.map(|row| attach(&mut ebpf, kernel, row, &btf));
         let programs = programs.collect();
         object::close_maps(&mut ebpf);
-        Ok(Self { ebpf, programs, devices, rows: per_device, latency, table, lost })
+        let cpus = nr_cpus().map_err(|(file, error)| ProbeError::Load(format!("read {file}: {error}")))?;
+        Ok(Self { ebpf, programs, devices, rows: per_device, latency, table, lost, cpus })
     }
 
     /// Every row there is, with its totals since the beginning.
@@ -145,21 +153,25 @@ impl HopCounter {
     /// The kernel does not hand the table out.
     pub fn read(&self) -> Result<Vec<HopCount>, MapError> {
         let mut counts = Vec::new();
-        for place in 0..HOP_DEVICES {
-            let Device(HopDevice { owner, name }) = self.devices.get(&place, 0)?;
-            for hook in DEVICE_HOOKS.into_iter().filter(|_| owner != 0) {
-                let cpus = self.rows.get(&hop_row(place, hook as u32), 0)?;
-                let sum = |value: fn(&HopRow) -> u64| cpus.iter().map(|Row(row)| value(row)).sum();
-                let (packets, bytes) = (sum(|row| row.packets), sum(|row| row.bytes));
-                let count = count(&HopKey::of_owner(owner, hook), name, packets, bytes);
-                counts.extend(count.filter(|count| count.packets > 0));
-            }
+        let cpus = self.cpus;
+        let owners = entries::<u32, Device>(fd::<u32, Device>(&self.devices), 1)?;
+        let owners: HashMap<u32, HopDevice> = owners
+            .into_iter()
+            .filter_map(|(place, device)| Some((place, device.first()?.0)))
+            .filter(|(_, device)| device.owner != 0)
+            .collect();
+        for (place, values) in entries::<u32, Row>(fd::<u32, PerCpuValues<Row>>(&self.rows), cpus)? {
+            let (place, hook) = (place / DEVICE_HOOKS.len() as u32, place as usize % DEVICE_HOOKS.len());
+            let (Some(device), Some(hook)) = (owners.get(&place), DEVICE_HOOKS.get(hook)) else { continue };
+            let sum = |value: fn(&HopRow) -> u64| values.iter().map(|Row(row)| value(row)).sum();
+            let (packets, bytes) = (sum(|row| row.packets), sum(|row| row.bytes));
+            let count = count(&HopKey::of_owner(device.owner, *hook), device.name, packets, bytes);
+            counts.extend(count.filter(|count| count.packets > 0));
         }
-        for entry in self.table.iter() {
-            let (Key(key), cpus) = entry?;
-            let name = cpus.iter().map(|Counts(counts)| counts.device).find(|name| *name != [0; 2]);
-            let packets = cpus.iter().map(|Counts(counts)| counts.packets).sum();
-            let bytes = cpus.iter().map(|Counts(counts)| counts.bytes).sum();
+        for (Key(key), values) in entries::<Key, Counts>(fd::<Key, PerCpuValues<Counts>>(&self.table), cpus)? {
+            let name = values.iter().map(|Counts(counts)| counts.device).find(|name| *name != [0; 2]);
+            let packets = values.iter().map(|Counts(counts)| counts.packets).sum();
+            let bytes = values.iter().map(|Counts(counts)| counts.bytes).sum();
             counts.extend(count(&key, name.unwrap_or_default(), packets, bytes));
         }
         Ok(counts)
@@ -233,6 +245,10 @@ impl HopCounter {
 
 fn map<T: TryFrom<Map>>(ebpf: &mut Ebpf, name: &'static str) -> Result<T, ProbeError> {
     ebpf.take_map(name).and_then(|map| T::try_from(map).ok()).ok_or(ProbeError::Map(name))
+}
+
+fn fd<K: Pod, V>(map: &impl IterableMap<K, V>) -> BorrowedFd<'_> {
+    map.map().fd().as_fd()
 }
 
 fn count(key: &HopKey, device: [u64; 2], packets: u64, bytes: u64) -> Option<HopCount> {

@@ -173,7 +173,7 @@ fn settings_are_read_again_at_sighup() {
     assert!(said.starts_with("netobs: the settings stay as they were: ") && said.contains("line 2: `auth.users.me`"));
     assert_eq!(agent.get("/metrics").status, 401);
     assert_eq!(
-        reload("listen = \"192.0.2.1:1\"\ndrop-rows = 7\nprogram-stats = false\n"),
+        reload("listen = \"192.0.2.1:1\"\ndrop-rows = 7\nprogram-stats = true\n"),
         // The flag has said where to listen.
         "reloaded: all settings but drop-rows, program-stats, which a restart takes"
     );

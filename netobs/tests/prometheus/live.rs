@@ -115,7 +115,8 @@ fn every_fault_rises_alarms_and_ends_in_prometheus() {
     if !can_check(test) || !can_make_labs(test, &["ip", "ping"]) {
         return;
     }
-    let agent = Agent::ready(&[]);
+    // Panels show what the programs cost, too.
+    let agent = Agent::ready(&["--program-stats", "true"]);
     let server = Server::scraping(agent.address());
     let scenarios = builtin().unwrap();
     let fault = |scenario| Fault { scenario, lab: Lab::unbuilt(), before: Vec::new() };

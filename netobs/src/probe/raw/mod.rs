@@ -3,11 +3,13 @@
 //!
 //! They come from the same object as all others and share its maps.
 
+mod batch;
 mod function;
 mod link;
 mod object;
 mod syscall;
 
+pub(super) use batch::entries;
 pub(super) use function::{Function, NO_KPROBES, has_kprobes};
 pub(super) use link::{Link, NetfilterHook};
 pub(super) use object::{Program, RawObject, Type};
