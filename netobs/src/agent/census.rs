@@ -218,7 +218,7 @@ impl Census {
             return ("host".into(), Owner::default(), None);
         }
         let groups = places.iter().flat_map(|(_, place)| &place.groups);
-        if let Some((group, owner)) = groups.filter_map(|group| Some((group, self.engines.owner(group)?))).next() {
+        if let Some((group, owner)) = self.engines.first(groups) {
             let name = owner.name().unwrap_or_else(|| UNNAMED.to_owned());
             return (name.into(), owner.clone(), Some(group.key()));
         }

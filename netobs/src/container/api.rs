@@ -10,9 +10,12 @@ use super::ask::ask;
 use super::cgroup::is_id;
 use super::{Owner, Runtime};
 
-/// Where engines listen, unless `DOCKER_HOST` says otherwise.
+/// Where engines listen, unless `DOCKER_HOST` or `CONTAINER_HOST` (Podman's own) says otherwise.
 const SOCKETS: [(Runtime, &str); 2] =
     [(Runtime::Docker, "/var/run/docker.sock"), (Runtime::Podman, "/run/podman/podman.sock")];
+
+/// Podman's own protocol, which knows pods (4.0 and later).
+const PODMAN: &str = "/v4.0.0/libpod/";
 
 /// An engine that may listen there.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -30,6 +33,11 @@ pub(super) struct Listed {
     names: Option<Vec<String>>,
     #[serde(default)]
     labels: Option<HashMap<String, String>>,
+    /// Podman's, as long as it is asked in its own protocol.
+    #[serde(default)]
+    pod_name: String,
+    #[serde(default)]
+    is_infra: bool,
 }
 
 #[derive(Deserialize)]
@@ -46,11 +54,15 @@ struct State {
 }
 
 pub(super) fn engines() -> Vec<Engine> {
-    let own = std::env::var("DOCKER_HOST").ok();
-    match own.as_deref().and_then(|own| own.strip_prefix("unix://")) {
-        Some(path) => vec![Engine { runtime: Runtime::Docker, socket: path.into() }],
-        None => SOCKETS.into_iter().map(|(runtime, path)| Engine { runtime, socket: path.into() }).collect(),
-    }
+    let told = [(Runtime::Docker, "DOCKER_HOST"), (Runtime::Podman, "CONTAINER_HOST")].into_iter();
+    let told: Vec<_> = told
+        .filter_map(|(runtime, variable)| {
+            let socket = std::env::var(variable).ok()?.strip_prefix("unix://")?.into();
+            Some(Engine { runtime, socket })
+        })
+        .collect();
+    let usual = SOCKETS.into_iter().map(|(runtime, path)| Engine { runtime, socket: path.into() });
+    if told.is_empty() { usual.collect() } else { told }
 }
 
 impl Engine {
@@ -69,8 +81,10 @@ impl Engine {
     pub fn some(&self, ids: &[&str], patience: Duration) -> Option<Vec<Listed>> {
         // They become part of a path.
         let ids: Vec<_> = ids.iter().filter(|id| is_id(id)).map(|id| format!("%22{id}%22")).collect();
-        let filters = format!("%7B%22id%22%3A%5B{}%5D%7D", ids.join("%2C"));
-        ask(&self.socket, &format!("/containers/json?all=1&filters={filters}"), patience).ok()
+        let question = format!("containers/json?all=true&filters=%7B%22id%22%3A%5B{}%5D%7D", ids.join("%2C"));
+        let own = || ask(&self.socket, &format!("{PODMAN}{question}"), patience).ok();
+        let own = (self.runtime == Runtime::Podman).then(own).flatten();
+        own.or_else(|| ask(&self.socket, &format!("/{question}"), patience).ok())
     }
 
     /// The first process of one that runs.
@@ -83,10 +97,10 @@ impl Engine {
 }
 
 impl Listed {
-    /// Names have a slash before them; one with two is an old link's name for another container.
+    /// Names have a slash before them in Docker's protocol; one with two is an old link's name for another container.
     pub fn own_names(&self) -> impl Iterator<Item = &str> {
-        let names = self.names.iter().flatten();
-        names.filter_map(|name| name.strip_prefix('/')).filter(|name| !name.is_empty() && !name.contains('/'))
+        let names = self.names.iter().flatten().map(|name| name.strip_prefix('/').unwrap_or(name));
+        names.filter(|name| !name.is_empty() && !name.contains('/'))
     }
 
     pub fn owner(&self, runtime: Runtime) -> Owner {
@@ -94,7 +108,15 @@ impl Listed {
         if let Some(name) = self.own_names().next() {
             name.clone_into(&mut owner.container);
         }
-        owner.labelled(|key| self.labels.as_ref()?.get(key).map(String::as_str))
+        let mut owner = owner.labelled(|key| self.labels.as_ref()?.get(key).map(String::as_str));
+        if owner.pod.is_empty() && !self.pod_name.is_empty() {
+            owner.pod.clone_from(&self.pod_name);
+            // One that only holds the pod's namespaces has a name that Podman made up.
+            if self.is_infra {
+                owner.container.clear();
+            }
+        }
+        owner
     }
 }
 
@@ -112,6 +134,9 @@ mod tests {
         let labels = r#"{"io.kubernetes.pod.name":"web-0","io.kubernetes.pod.namespace":"shop"}"#;
         let pod = owner(&format!(r#"{{"Id":"{id}","Names":["/k8s_POD_web-0"],"Labels":{labels}}}"#));
         assert_eq!(pod.as_deref(), Some("shop/web-0"));
+        let podmans = |rest| owner(&format!(r#"{{"Id":"{id}","PodName":"shop","Labels":null,{rest}}}"#));
+        assert_eq!(podmans(r#""Names":["web"],"IsInfra":false"#).as_deref(), Some("shop/web"));
+        assert_eq!(podmans(r#""Names":["0a1b2c3d4e5f-infra"],"IsInfra":true"#).as_deref(), Some("shop"));
     }
 
     #[test]

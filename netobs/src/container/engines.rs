@@ -88,6 +88,14 @@ impl Engines {
         self.known.get(&group.key()).and_then(|known| known.owner.as_ref())
     }
 
+    /// Of several containers that share something the first that has a name, or the first.
+    pub fn first<'a>(&self, groups: impl Iterator<Item = &'a Group>) -> Option<(&'a Group, &Owner)> {
+        let mut owned = groups.filter_map(|group| Some((group, self.owner(group)?)));
+        let first = owned.next()?;
+        let is_settled = |(group, _): &(&Group, &Owner)| self.known.get(&group.key()).is_some_and(|it| it.is_settled);
+        Some(std::iter::once(first).chain(owned).find(is_settled).unwrap_or(first))
+    }
+
     /// Whether it is time to learn more of a container, by its [`Group::key`].
     pub fn is_due(&self, key: &str) -> bool {
         let now = Instant::now();
@@ -102,9 +110,11 @@ impl Engines {
     }
 }
 
-/// Whether somebody gave it a name.
+/// Whether somebody gave it a name: `ID-infra` is what Podman calls the container that holds a pod's namespaces.
 fn is_named(owner: &Owner, group: &Group) -> bool {
-    !owner.pod.is_empty() || owner.container != Owner::nameless(None, &group.id).container || !group.is_id()
+    let is_made_up =
+        owner.container == Owner::nameless(None, &group.id).container || owner.container.ends_with("-infra");
+    !owner.pod.is_empty() || !is_made_up || !group.is_id()
 }
 
 #[cfg(test)]
@@ -140,5 +150,24 @@ mod tests {
         assert_eq!((engines.owner(&perhaps), engines.owner(&word)), (None, None));
         engines.keep(|_| false);
         assert!(engines.is_due(&id) && !engines.is_due(&perhaps.key()));
+    }
+    #[test]
+    fn who_has_a_name_comes_before_who_holds_a_pod() {
+        let group = |id: &str| Group { runtime: None, id: id.repeat(32), parent: "pod".into(), pod_uid: None };
+        let (holder, web, other) = (group("a1"), group("b2"), group("c3"));
+        let mut engines = Engines::default();
+        let now = Instant::now();
+        for (group, container) in [(&holder, "0a1b2c3d4e5f-infra"), (&web, "web")] {
+            let owner = Owner { container: container.to_owned(), ..Owner::default() };
+            let is_settled = is_named(&owner, group);
+            engines.known.insert(group.key(), Known { owner: Some(owner), is_settled, since: now, asked: now });
+        }
+        let first = |groups: &[&Group]| {
+            let (_, owner) = engines.first(groups.iter().copied())?;
+            Some(owner.container.clone())
+        };
+        assert_eq!(first(&[&other, &holder, &web]).as_deref(), Some("web"));
+        assert_eq!(first(&[&other, &holder]).as_deref(), Some("0a1b2c3d4e5f-infra"));
+        assert_eq!(first(&[&other]), None);
     }
 }

@@ -120,9 +120,17 @@ fn drops_in_a_podman_container_carry_its_name() {
     if !can_run_podman("drops_in_a_podman_container_carry_its_name") {
         return;
     }
-    let podman = Podman::new();
+    let mut podman = Podman::new();
     let agent = Agent::ready(&[]);
-    let pid = podman.run("cellar");
     let cellar = Expected { netns: "cellar", runtime: "podman", container: "cellar", pod: "", namespace: "" };
-    drops_carry(&agent, pid, "127.0.0.1", &cellar);
+    drops_carry(&agent, podman.run("cellar", &["--network", "none"]), "127.0.0.1", &cellar);
+    // A pod of its own. The first container in it has a name that nobody gave it.
+    podman.make_pod("winery");
+    let pid = podman.run("press", &["--pod", "winery"]);
+    let press = Expected { netns: "press", runtime: "podman", container: "press", pod: "", namespace: "" };
+    drops_carry(&agent, pid, "127.0.0.1", &press);
+    // Only Podman itself knows the pod.
+    let asking = Agent::ready_by(Agent::command(&[]).env("CONTAINER_HOST", podman.serve()));
+    let winery = Expected { netns: "winery", runtime: "podman", container: "", pod: "winery", namespace: "" };
+    drops_carry(&asking, pid, "127.0.0.1", &winery);
 }

@@ -1,13 +1,22 @@
 //! Podman, which needs no engine that runs.
 
 use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use super::{can_run_containers, pack_busybox};
-use crate::common::{Answer, run};
+use crate::common::Answer;
+
+const STARTING: Duration = Duration::from_secs(60);
+/// No more than a machine may grant that lets nobody raise a limit.
+const CONFIG: &str =
+    "[containers]\ndefault_ulimits = [\"nofile=1024:1024\", \"nproc=1024:1024\"]\nlog_driver = \"none\"\n";
 
 /// Its folders, and the containers in them.
 pub struct Podman {
     folder: tempfile::TempDir,
+    service: Option<Child>,
 }
 
 /// Whether a test can have one; says why not.
@@ -18,27 +27,56 @@ pub fn can_run_podman(test: &str) -> bool {
 impl Podman {
     /// With an image of busybox.
     pub fn new() -> Self {
-        let podman = Self { folder: tempfile::Builder::new().prefix("np").tempdir_in("/tmp").unwrap() };
+        let podman = Self { folder: tempfile::Builder::new().prefix("np").tempdir_in("/tmp").unwrap(), service: None };
+        std::fs::write(podman.at("containers.conf"), CONFIG).unwrap();
         let tar = pack_busybox(podman.folder.path());
         podman.podman(&["import", tar.to_str().unwrap(), "busybox"]).good();
         podman
     }
 
-    fn podman(&self, arguments: &[&str]) -> Answer {
-        let at = |name: &str| -> PathBuf { self.folder.path().join(name) };
-        let (kept, running, tmp) = (at("kept"), at("running"), at("tmp"));
-        let folders = ["--root", kept.to_str().unwrap(), "--runroot", running.to_str().unwrap()];
-        let usual = ["--tmpdir", tmp.to_str().unwrap(), "--storage-driver", "vfs", "--runtime", "runc"];
-        let usual = [&usual[..], &["--cgroup-manager", "cgroupfs", "--events-backend", "none"]].concat();
-        run("podman", &[&folders[..], &usual, arguments].concat())
+    fn at(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
     }
 
-    /// Starts a container that sleeps, and returns its first process.
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new("podman");
+        command.arg("--root").arg(self.at("kept")).arg("--runroot").arg(self.at("running"));
+        command.arg("--tmpdir").arg(self.at("tmp")).args(["--storage-driver", "vfs", "--runtime", "runc"]);
+        command.args(["--cgroup-manager", "cgroupfs", "--events-backend", "none"]).args(arguments);
+        command.env("CONTAINERS_CONF", self.at("containers.conf")).stdin(Stdio::null());
+        command
+    }
+
+    fn podman(&self, arguments: &[&str]) -> Answer {
+        self.command(arguments).output().unwrap().into()
+    }
+
+    /// Has it answer at a socket from now on, and says which.
+    pub fn serve(&mut self) -> String {
+        let socket = self.at("s");
+        let host = format!("unix://{}", socket.display());
+        let mut service = self.command(&["system", "service", "--time", "0", &host]);
+        self.service = Some(service.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
+        let start = Instant::now();
+        while std::os::unix::net::UnixStream::connect(&socket).is_err() {
+            assert!(start.elapsed() < STARTING);
+            thread::sleep(Duration::from_millis(50));
+        }
+        host
+    }
+
+    /// Makes a pod, which is empty.
     #[track_caller]
-    pub fn run(&self, name: &str) -> i32 {
-        let limits = ["--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1024:1024"];
-        let usual = ["run", "--detach", "--network", "none", "--log-driver", "none", "--name", name];
-        self.podman(&[&usual[..], &limits, &["busybox", "/bin/busybox", "sleep", "600"]].concat()).good();
+    pub fn make_pod(&self, name: &str) {
+        let holder = ["--infra-image", "busybox", "--infra-command", "/bin/busybox sleep 600"];
+        self.podman(&[&["pod", "create", "--network", "none", "--name", name], &holder[..]].concat()).good();
+    }
+
+    /// Starts a container that sleeps, with these options, and returns its first process.
+    #[track_caller]
+    pub fn run(&self, name: &str, options: &[&str]) -> i32 {
+        let command = ["busybox", "/bin/busybox", "sleep", "600"];
+        self.podman(&[&["run", "--detach", "--name", name], options, &command].concat()).good();
         let pid = self.podman(&["inspect", "--format", "{{.State.Pid}}", name]).good().stdout;
         pid.trim().parse().unwrap()
     }
@@ -46,6 +84,11 @@ impl Podman {
 
 impl Drop for Podman {
     fn drop(&mut self) {
+        if let Some(service) = &mut self.service {
+            let _ = service.kill();
+            let _ = service.wait();
+        }
+        self.podman(&["pod", "rm", "--all", "--force", "--time", "0"]);
         self.podman(&["rm", "--all", "--force", "--time", "0"]);
     }
 }
