@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use netobs::netns::{Netns, in_netns};
 
-use super::bed::{Bed, PORT, inside, send};
+use super::bed::{Bed, Over, PORT, inside, send};
 use super::common::{can_make_labs, run, takes_too_long};
 use super::served::{Agent, Scrape};
 
@@ -289,6 +289,7 @@ fn containers_that_come_and_go_are_all_told_and_leave_nothing() {
     let name = &machine.name;
     let over = AtomicBool::new(false);
     let sent = thread::scope(|scope| {
+        let flooding = Over(&over);
         let flood = scope.spawn(|| flood(&bed, &over));
         let first = if is_full { 0..containers } else { 0..containers / 4 };
         let told = churn(&agent, name, first.clone(), if is_full { within } else { within / 4 });
@@ -309,7 +310,7 @@ fn containers_that_come_and_go_are_all_told_and_leave_nothing() {
             assert!(after.series <= before.series, "{before:?} {after:?}");
             assert!(after.resident_kib <= before.resident_kib + SLACK_KIB, "{before:?} {after:?}");
         }
-        over.store(true, Ordering::Relaxed);
+        drop(flooding);
         flood.join().unwrap()
     });
     let scrape = agent.scrape();

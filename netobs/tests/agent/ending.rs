@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
-use super::bed::{Bed, PORT, inside, netstat, send};
+use super::bed::{Bed, Over, PORT, inside, netstat, send};
 use super::common::can_make_labs;
 use super::served::{Agent, Scrape};
 use super::tracer::{PATIENCE, at_most};
@@ -93,6 +93,7 @@ fn killed_under_load_it_leaves_nothing_and_begins_anew() {
         assert_eq!(dropped(&agent.scrape()), 0);
         let over = AtomicBool::new(false);
         let held = thread::scope(|scope| {
+            let _load = Over(&over);
             scope.spawn(|| {
                 while !over.load(Ordering::Relaxed) {
                     send(&bed.left, "10.77.0.2", PORT, 1000);
@@ -113,7 +114,6 @@ fn killed_under_load_it_leaves_nothing_and_begins_anew() {
                 assert!(Instant::now() < end, "something is left");
                 sleep(Duration::from_millis(50));
             }
-            over.store(true, Ordering::Relaxed);
             held
         });
         assert!(!held.any_is_left());

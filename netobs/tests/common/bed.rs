@@ -2,7 +2,7 @@
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
 use std::net::UdpSocket;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use netobs::netns::{Netns, in_netns};
 
@@ -78,6 +78,15 @@ impl Drop for Bed {
         for name in [&self.left, &self.right] {
             run("ip", &["netns", "del", name]);
         }
+    }
+}
+
+/// Says that it is over when it is dropped: by a test that fails, too, whose threads would go on for ever.
+pub struct Over<'a>(pub &'a AtomicBool);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
     }
 }
 
