@@ -55,11 +55,16 @@ impl Exposition {
                 last = Some(series.metric);
                 text.extend(self.heads.get(&series.metric).map(String::as_str));
             }
+            if let Some(number) = shown.whole_number(series) {
+                text.push_str(line);
+                // A string takes whatever is written.
+                let _ = writeln!(text, "{number}");
+                continue;
+            }
             match (shown, shown.number(series)) {
                 (Shown::Histogram(histogram), _) => text.push_str(&whole(series, histogram)?),
                 (_, Some(value)) => {
                     text.push_str(line);
-                    // A string takes whatever is written.
                     let _ = writeln!(text, "{value}");
                 }
                 (_, None) => {}
@@ -180,12 +185,15 @@ mod tests {
         store.begin(Instant::now());
         let netns = Arc::from("a\"\n\\b");
         store.counter(Metric::ConntrackDrops, &[&netns], Source(1, 0), 7);
+        // 2^53: from here on not every whole number is a float.
+        store.counter(Metric::ConntrackInvalid, &[&Arc::from("c")], Source(1, 0), (1 << 53) + 1);
         store.counter(Metric::ProgramRunSeconds, &[&Arc::from("p")], Source(1, 0), 1_500_000_000);
         let histogram = Histogram { buckets: vec![(0.5, 2), (1.0, 0), (2.0, 3)], above: 1, sum: 9.25 };
         store.histogram(Metric::HopLatency, &[&Arc::from("a"), &Arc::from("b")], histogram);
         store.end();
         let text = exposition.text(&mut store).unwrap();
         assert!(text.contains("\nnetobs_conntrack_drops_total{netns=\"a\\\"\\n\\\\b\"} 7\n"), "{text}");
+        assert!(text.contains("\nnetobs_conntrack_invalid_total{netns=\"c\"} 9007199254740992\n"), "{text}");
         assert!(text.contains("\nnetobs_bpf_program_run_seconds_total{program=\"p\"} 1.5\n"), "{text}");
         for (end, value) in [
             ("bucket{from_hook=\"a\",to_hook=\"b\",le=\"0.5\"}", "2"),
