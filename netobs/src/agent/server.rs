@@ -160,10 +160,22 @@ impl Service {
             tokio::select! {
                 told = signals.next() => match told {
                     Told::End => return Ok(()),
-                    Told::Reload => self.reload(&collection).await,
+                    Told::Reload if self.reload_until(&collection, signals).await => {}
+                    Told::Reload => return Ok(()),
                 },
                 _ = &mut dead => return Err(died()),
                 () = feed(&self.notify, &collection) => {}
+            }
+        }
+    }
+
+    /// Reads the settings again, and once more if it is told to meanwhile. False if it was told to end: the file may be
+    /// one that cannot be read to its end.
+    async fn reload_until(&mut self, collection: &Worker<Collection>, signals: &mut Signals) -> bool {
+        loop {
+            tokio::select! {
+                () = self.reload(collection) => return true,
+                told = signals.next() => if told == Told::End { return false },
             }
         }
     }
@@ -176,13 +188,13 @@ impl Service {
         self.notify.reloading();
         let read = tokio::task::spawn_blocking(move || again()).await;
         match read.unwrap_or_else(|_| Err(anyhow::anyhow!("reading it failed"))) {
-            Ok(plan) => self.take_over(plan, collection).await,
+            Ok(plan) => self.take_over(plan, collection),
             Err(error) => say(&format!("netobs: the settings stay as they were: {error:#}")),
         }
         self.notify.ready(&self.status());
     }
 
-    async fn take_over(&mut self, plan: Plan, collection: &Worker<Collection>) {
+    fn take_over(&mut self, plan: Plan, collection: &Worker<Collection>) {
         let limit = plan.options.series_limit;
         self.options.series_limit = limit;
         let fixed = [
@@ -193,7 +205,7 @@ impl Service {
         ];
         warn_of_openness(self.address, &plan.settings);
         self.shared.current.set(plan.settings);
-        let _ = collection.ask(move |collection| collection.limit_series(limit)).await;
+        collection.tell(move |collection| collection.limit_series(limit));
         let left: Vec<_> = fixed.iter().filter(|(_, is_same)| !is_same).map(|(key, _)| *key).collect();
         if left.is_empty() {
             say("reloaded: all settings");
@@ -241,6 +253,8 @@ struct Signals {
     interrupt: Signal,
     terminate: Signal,
     hangup: Signal,
+    /// One that came before anybody could act on it.
+    is_reload_due: bool,
     /// Whether it was started from a terminal.
     has_terminal: bool,
 }
@@ -252,23 +266,30 @@ impl Signals {
             interrupt: listen(SignalKind::interrupt(), "SIGINT")?,
             terminate: listen(SignalKind::terminate(), "SIGTERM")?,
             hangup: listen(SignalKind::hangup(), "SIGHUP")?,
+            is_reload_due: false,
             has_terminal: is_on_terminal(),
         })
     }
 
     /// What the next one wants.
     async fn next(&mut self) -> Told {
+        if std::mem::take(&mut self.is_reload_due) { Told::Reload } else { self.heard().await }
+    }
+
+    /// Waits for one that ends it.
+    async fn end(&mut self) {
+        while self.heard().await != Told::End {
+            self.is_reload_due = true;
+        }
+    }
+
+    async fn heard(&mut self) -> Told {
         tokio::select! {
             _ = self.interrupt.recv() => Told::End,
             _ = self.terminate.recv() => Told::End,
             // The kernel says so, too, when a terminal is closed, and takes it away before.
             _ = self.hangup.recv() => if self.has_terminal && !is_on_terminal() { Told::End } else { Told::Reload },
         }
-    }
-
-    /// Waits for one that ends it.
-    async fn end(&mut self) {
-        while self.next().await != Told::End {}
     }
 }
 

@@ -54,6 +54,11 @@ impl<S: 'static> Worker<S> {
         Ok(Started { worker: Self { questions }, ready, ended })
     }
 
+    /// Has something done, in its turn, and waits for nothing.
+    pub fn tell(&self, what: impl FnOnce(&mut S) + Send + 'static) {
+        let _ = self.questions.send(Box::new(what));
+    }
+
     /// Asks, and waits for the answer. `None` if the thread is dead: a question brought it down.
     pub async fn ask<T: Send + 'static>(&self, question: impl FnOnce(&mut S) -> T + Send + 'static) -> Option<T> {
         let (reply, answer) = oneshot::channel();

@@ -3,12 +3,16 @@
 use std::fs;
 use std::io;
 use std::net::TcpStream;
+use std::os::fd::AsRawFd;
+use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
+use nix::fcntl::{FcntlArg, FdFlag, fcntl};
+use nix::libc;
 use nix::sys::signal::Signal;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::CertificateDer;
@@ -183,6 +187,51 @@ fn settings_are_read_again_at_sighup() {
     assert!(agent.hear().contains("No such file"));
     agent.is_silent();
     agent.signal(Signal::SIGTERM);
+    assert_eq!(agent.end(), (Some(0), Vec::new()));
+}
+
+#[test]
+fn a_file_that_never_ends_holds_up_neither_answers_nor_the_end() {
+    if !can_run("a_file_that_never_ends_holds_up_neither_answers_nor_the_end") {
+        return;
+    }
+    let files = Files::new();
+    files.write("agent.toml", "series-limit = 4000\n");
+    let agent = files.agent();
+    fs::remove_file(files.config()).unwrap();
+    nix::unistd::mkfifo(&files.path("agent.toml"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+    for _ in 0..2 {
+        agent.signal(Signal::SIGHUP);
+        assert_eq!(agent.scrape().get("series_limit"), Some(4000.0));
+    }
+    let began = Instant::now();
+    agent.signal(Signal::SIGTERM);
+    assert_eq!(agent.end(), (Some(0), Vec::new()));
+    assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
+}
+
+#[test]
+fn a_terminal_that_is_closed_ends_it() {
+    if !can_run("a_terminal_that_is_closed_ends_it") {
+        return;
+    }
+    let terminal = nix::pty::openpty(None, None).unwrap();
+    // Else it would hold its own terminal open.
+    for end in [&terminal.master, &terminal.slave] {
+        fcntl(end, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC)).unwrap();
+    }
+    let mut command = Agent::command(&[]);
+    let end = terminal.slave.as_raw_fd();
+    let take = move || {
+        nix::unistd::setsid()?;
+        // SAFETY: the descriptor is open, and the request writes nothing.
+        let status = unsafe { libc::ioctl(end, libc::TIOCSCTTY, 0) };
+        if status == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    };
+    // SAFETY: two system calls, between fork and exec.
+    unsafe { command.pre_exec(take) };
+    let agent = Agent::ready_by(&mut command);
+    drop(terminal);
     assert_eq!(agent.end(), (Some(0), Vec::new()));
 }
 
