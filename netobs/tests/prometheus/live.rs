@@ -21,16 +21,16 @@ const PATIENCE: Duration = Duration::from_secs(90);
 /// Whoever would notice tries so often.
 const TRY: Duration = Duration::from_secs(1);
 
-/// An alert that is expected, and another that may come with it. Empty: with any.
-const IMPLIED: [(&str, &str); 6] = [
+/// An alert that is expected, and another that comes with it.
+const IMPLIED: [(&str, &str); 4] = [
     ("NetobsMtuBlackHole", "NetobsTooBigForMtu"),
     ("NetobsConntrackAlmostFull", "NetobsConntrackFillingUp"),
     ("NetobsConntrackAlmostFull", "NetobsConntrackFullWithinHour"),
     ("NetobsConntrackInsertFailed", "NetobsConntrackDrops"),
-    // Whoever asks for the one that is gone has its frames flooded to no port at all, for some seconds.
-    ("NetobsNeighbourFailures", "NetobsBridgeDrops"),
-    ("", "NetobsDropRatio"),
 ];
+/// What may follow from any fault, where a minute is two seconds: entries of neighbours that time out, frames for who is
+/// gone that are flooded to no port, and what a device without carrier does not take.
+const FOLLOWING: [&str; 4] = ["NetobsNeighbourFailures", "NetobsBridgeDrops", "NetobsQueueDrops", "NetobsDropRatio"];
 
 /// A fault and where it happens.
 struct Fault {
@@ -68,9 +68,8 @@ impl Fault {
 
     fn is_expected(&self, alert: &str, node: &str) -> bool {
         let (own, _, alerts) = self.shown();
-        let listed = alerts.iter().any(|expected| expected == alert);
-        let implied = |expected: &str| IMPLIED.contains(&(expected, alert));
-        (listed && self.lab.netns(node) == own) || implied("") || alerts.iter().any(|expected| implied(expected))
+        let implies = |expected: &String| expected == alert || IMPLIED.contains(&(expected, alert));
+        FOLLOWING.contains(&alert) || (self.lab.netns(node) == own && alerts.iter().any(implies))
     }
 
     /// `netobs lab WHAT SCENARIO`.
@@ -184,7 +183,7 @@ impl Drop for Stop<'_> {
     }
 }
 
-/// Each series and each alert that a scenario names; and no alert that it does not.
+/// Each series and each alert that a scenario names; and none that has nothing to do with it.
 fn everything_rises(server: &Server, faults: &[Fault]) {
     // Also those that fired for a moment only.
     let fired = || server.query(&format!("count_over_time(ALERTS{{alertstate=\"firing\"}}[{}s])", PATIENCE.as_secs()));
