@@ -31,8 +31,8 @@ const TRANSLATES: usize = 5;
 const INTERVAL: Duration = Duration::from_secs(1);
 /// A namespace's series end within a minute.
 const END: Duration = Duration::from_secs(60);
-/// Resident memory that may come and go: less than one scrape's text.
-const SLACK_KIB: u64 = 2 << 10;
+/// A share of the resident memory that may come and go: others make namespaces, too.
+const SLACK: u64 = 10;
 
 /// How many, and within what time.
 struct Scale {
@@ -122,7 +122,7 @@ impl Drop for Machine {
 struct Size {
     descriptors: usize,
     resident_kib: u64,
-    /// Without those of namespaces that are none of ours.
+    /// Of our containers.
     series: usize,
     /// eBPF programs, maps and links it holds.
     objects: BTreeMap<String, usize>,
@@ -130,12 +130,8 @@ struct Size {
 
 impl Size {
     fn of(agent: &Agent, machine: &str) -> Self {
-        let is_other = |netns: &str| !netns.starts_with(machine) && !["unknown", "unnamed"].contains(&netns);
-        let netns =
-            |line: &str| line.split("netns=\"").nth(1).and_then(|rest| rest.split('"').next().map(str::to_owned));
-        let text = agent.scrape().text;
-        let lines = text.lines().filter(|line| !line.starts_with('#'));
-        let series = lines.filter(|line| !netns(line).is_some_and(|netns| is_other(&netns))).count();
+        let ours = format!("netns=\"{machine}-");
+        let series = agent.scrape().text.lines().filter(|line| line.contains(&ours)).count();
         let folder = format!("/proc/{}", agent.pid());
         let status = std::fs::read_to_string(format!("{folder}/status")).unwrap();
         let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
@@ -263,7 +259,8 @@ fn nothing_missed(told: &Told, machine: &str, numbers: Range<usize>) {
     println!("{} containers, {present} of them in a scrape while there; slowest {:?}", numbers.len(), told.slowest);
 }
 
-/// Waits until no series tells of them.
+/// Waits until no series tells of them. Those of their cables' other ends go when the kernel has taken those away, which
+/// on a busy machine may take long.
 #[track_caller]
 fn series_end(agent: &Agent, machine: &str) {
     let began = Instant::now();
@@ -307,8 +304,8 @@ fn containers_that_come_and_go_are_all_told_and_leave_nothing() {
         let after = Size::settled(&agent, name, &before);
         println!("before {before:?}\nafter  {after:?}");
         if is_full {
-            assert!(after.series <= before.series, "{before:?} {after:?}");
-            assert!(after.resident_kib <= before.resident_kib + SLACK_KIB, "{before:?} {after:?}");
+            assert_eq!((before.series, after.series), (0, 0));
+            assert!(after.resident_kib <= before.resident_kib + before.resident_kib / SLACK, "{before:?} {after:?}");
         }
         drop(flooding);
         flood.join().unwrap()
