@@ -2,6 +2,7 @@
 //! answers that prove a look wrong, and what is said where nothing could be seen.
 
 use std::net::{SocketAddr, UdpSocket};
+use std::process::{Command, Stdio};
 
 use netobs::diagnose::endpoint::find;
 use netobs::diagnose::machine::Machine;
@@ -152,6 +153,23 @@ fn a_datagram_that_is_taken_and_not_answered_got_there() {
     drop(silent);
     let found = net.ask("c1", "198.51.100.10:4000", Protocol::Udp);
     assert_eq!(found.cause, Some("no-listener"), "{found:#?}");
+}
+
+#[test]
+fn who_else_asks_for_the_same_addresses_is_none_of_ours() {
+    let test = "probe::who_else_asks_for_the_same_addresses_is_none_of_ours";
+    let Some(mut net) = Watched::new(test, &["ping"]) else { return };
+    // Networks apart from each other have the same addresses. There, whoever asks for the gateway asks in vain.
+    let other = Lab::up();
+    run("ip", &["-n", &other.netns("host"), "link", "set", "c1-h", "down"]).good();
+    let ping = ["netns", "exec", &other.netns("c1"), "ping", "-q", "-i0.05", "-W0.1", "10.40.0.1"];
+    let mut asking = Command::new("ip").args(ping).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let netns = Netns::pinned(&net.lab.netns("inet")).unwrap();
+    let _silent = in_netns(&netns, || UdpSocket::bind("198.51.100.10:4000").unwrap()).unwrap();
+    let found = net.ask("c1", "198.51.100.10:4000", Protocol::Udp);
+    asking.kill().unwrap();
+    asking.wait().unwrap();
+    assert!(found.healthy, "{found:#?}");
 }
 
 #[test]

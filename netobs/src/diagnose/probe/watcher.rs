@@ -1,5 +1,6 @@
 //! netobs' own hooks, attached once, for as many diagnoses as there are.
 
+use std::collections::HashSet;
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
 use std::net::IpAddr;
@@ -238,15 +239,32 @@ impl Attached {
 
     fn tell(&mut self, flows: &mut [Flow]) -> Vec<Packet> {
         self.journeys.sort_by_key(|journey| journey.started);
+        let ours: Vec<_> = self.journeys.iter().filter_map(|journey| Some((journey, role(journey, flows)?))).collect();
+        let mut places: HashSet<NetnsInode> = self.on_the_way.iter().copied().collect();
+        for (journey, (_, role)) in &ours {
+            if *role != Role::Neighbour {
+                places.extend(namespaces(journey));
+            }
+        }
         let mut packets = Vec::new();
-        for journey in &self.journeys {
-            let Some((flow, role)) = role(journey, flows) else { continue };
+        for (journey, (flow, role)) in ours {
+            // Networks apart from each other have the same addresses: who asks for them elsewhere does not ask for us.
+            let is_elsewhere = namespaces(journey).next().is_none_or(|first| !places.contains(&first));
+            if role == Role::Neighbour && is_elsewhere {
+                continue;
+            }
             let outcome = self.narrator.judge(journey);
             let record = self.narrator.tell(journey, outcome);
             packets.push(Packet { role, flow, record, started: journey.started, length: journey.length });
         }
         packets
     }
+}
+
+/// Where a packet was, from the beginning on.
+fn namespaces(journey: &Journey) -> impl Iterator<Item = NetnsInode> {
+    let hops = journey.hops.iter().filter_map(|hop| hop.netns);
+    hops.chain(journey.dropped.as_ref().and_then(|drop| drop.netns))
 }
 
 /// Which flow a packet belongs to, and how.
