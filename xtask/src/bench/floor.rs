@@ -1,4 +1,4 @@
-//! Programs that do nothing, where a trace has its own: what is left of the rate then is what no observer at these hooks
+//! Programs that do nothing, where netobs has its own: what is left of the rate then is what no observer at these hooks
 //! can exceed.
 
 use std::ffi::{CString, c_int};
@@ -11,8 +11,8 @@ use nix::sched::{CloneFlags, setns};
 
 use super::lab::Lab;
 
-/// Tracepoints that packets of the flood pass, in the order of their way.
-const TRACEPOINTS: [&str; 8] = [
+/// Tracepoints of a trace that packets of the flood pass, in the order of their way.
+const OF_A_TRACE: [&str; 8] = [
     "fib_table_lookup",
     "net_dev_queue",
     "net_dev_start_xmit",
@@ -22,6 +22,8 @@ const TRACEPOINTS: [&str; 8] = [
     "consume_skb",
     "kfree_skb",
 ];
+/// As above, of the agent.
+const OF_THE_AGENT: [&str; 5] = ["net_dev_queue", "net_dev_start_xmit", "netif_rx", "netif_receive_skb", "kfree_skb"];
 /// Netfilter's hooks, `NF_INET_PRE_ROUTING` to `NF_INET_POST_ROUTING`.
 const HOOKS: u32 = 5;
 /// The priorities of a trace: first and last, but for the two that the kernel wants itself.
@@ -79,13 +81,14 @@ pub struct Floor {
 }
 
 impl Floor {
-    /// Attaches to the tracepoints, and to netfilter where the lab has rules.
-    pub fn attach(lab: &Lab) -> Result<Self> {
-        let program = load(RAW_TRACEPOINT, 0, 0).context("load a program that does nothing")?;
-        let mut links = Vec::new();
-        for name in TRACEPOINTS {
-            links.push(open(&program, name).with_context(|| format!("attach to {name}"))?);
-        }
+    /// As the agent, but for the translations it counts.
+    pub fn of_the_agent() -> Result<Self> {
+        Ok(Self { _links: open_all(&OF_THE_AGENT)? })
+    }
+
+    /// As a trace: at its tracepoints, and in netfilter where the lab has rules.
+    pub fn of_a_trace(lab: &Lab) -> Result<Self> {
+        let mut links = open_all(&OF_A_TRACE)?;
         // NF_ACCEPT
         let program = load(NETFILTER, ATTACH_NETFILTER, 1).context("load a program that accepts")?;
         let netns = File::open(lab.netns("host")).context("open the host's namespace")?;
@@ -100,6 +103,12 @@ impl Floor {
         links.extend(entered.context("attach to netfilter")?);
         Ok(Self { _links: links })
     }
+}
+
+fn open_all(tracepoints: &[&str]) -> Result<Vec<OwnedFd>> {
+    let program = load(RAW_TRACEPOINT, 0, 0).context("load a program that does nothing")?;
+    let opened = tracepoints.iter().map(|name| open(&program, name).with_context(|| format!("attach to {name}")));
+    opened.collect()
 }
 
 /// `r0 = result; exit`

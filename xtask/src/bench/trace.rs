@@ -192,7 +192,7 @@ impl Bench<'_> {
                 return Ok(Some(rate));
             }
             Mode::Floor => {
-                let attached = match Floor::attach(self.lab) {
+                let attached = match Floor::of_a_trace(self.lab) {
                     Ok(attached) => attached,
                     Err(error) => {
                         eprintln!("xtask: programs that do nothing are left out: {error:#}");

@@ -13,6 +13,7 @@ use clap::Args;
 use self::crowd::Scale;
 use super::figures::Figures;
 use super::flood::Flood;
+use super::floor::Floor;
 use super::interrupt;
 use super::lab::Lab;
 use super::programs::{self, Cost, Statistics};
@@ -57,6 +58,8 @@ enum Mode {
     Tcpdump,
     /// bpftrace at the agent's tracepoints.
     Bpftrace,
+    /// Programs that do nothing, there.
+    Floor,
     /// The agent.
     Agent,
     /// The agent, its programs measured by the kernel.
@@ -65,7 +68,7 @@ enum Mode {
 
 impl Mode {
     /// Every mode, in the order of the table.
-    const ALL: [Self; 5] = [Self::Bare, Self::Tcpdump, Self::Bpftrace, Self::Agent, Self::Measured];
+    const ALL: [Self; 6] = [Self::Bare, Self::Tcpdump, Self::Bpftrace, Self::Floor, Self::Agent, Self::Measured];
 }
 
 /// What one mode gave.
@@ -176,6 +179,10 @@ impl Bench<'_> {
                 let rate = rate(flood)?;
                 running.end()?;
                 Ok(Some(rate))
+            }
+            Mode::Floor => {
+                let _attached = Floor::of_the_agent()?;
+                rate(flood).map(Some)
             }
             Mode::Agent | Mode::Measured => {
                 let running = Agent::start(self.netobs, mode == Mode::Measured)?;
