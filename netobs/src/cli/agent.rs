@@ -39,7 +39,8 @@ pub struct AgentArguments {
     /// How many rows the kernel's table of drops has room for [default: 16384].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     drop_rows: Option<u32>,
-    /// How many rows the kernel's table of devices and hooks has room for, up to four for each device [default: 65536].
+    /// How many rows there are for devices and hooks besides the places of some thousand devices, up to four for each
+    /// device that finds none [default: 65536].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
     hop_rows: Option<u32>,
     /// Whether the kernel shall measure how long eBPF programs run, for the metrics netobs_bpf_program_*: it reads the clock
