@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::explain::{self, Kind};
+use crate::explain;
 
 /// Packets that were dropped for one reason in one function and namespace, since the agent started. The agent's table
 /// does not tell devices and protocols apart, so these are null.
@@ -88,11 +88,7 @@ fn record(named: Named, count: u64) -> DropRecord {
         proto: None,
         count,
         cause: named.cause,
-        fault: match explanation.kind {
-            Kind::Fault => Some(true),
-            Kind::Noise => Some(false),
-            Kind::Depends => None,
-        },
+        fault: explanation.kind.is_fault(),
         explanation: explanation.what,
         causes: told(explanation.causes),
         look: told(explanation.look),

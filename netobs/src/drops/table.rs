@@ -86,11 +86,7 @@ fn record(named: &Named, figures: Figures, interval: Duration) -> DropCountRecor
         // Whole packets a second are exact enough to read and short enough to print.
         rate: if seconds > 0.0 { (figures.new as f64 / seconds * 10.0).round() / 10.0 } else { 0.0 },
         interval: (seconds * 1000.0).round() / 1000.0,
-        fault: match explanation.kind {
-            explain::Kind::Fault => Some(true),
-            explain::Kind::Noise => Some(false),
-            explain::Kind::Depends => None,
-        },
+        fault: explanation.kind.is_fault(),
         explanation: explanation.what,
         causes: told(explanation.causes),
         look: told(explanation.look),

@@ -25,6 +25,17 @@ pub enum Kind {
     Depends,
 }
 
+impl Kind {
+    /// `false` for what healthy networks do too, `None` where that depends.
+    pub(crate) fn is_fault(self) -> Option<bool> {
+        match self {
+            Self::Fault => Some(true),
+            Self::Noise => Some(false),
+            Self::Depends => None,
+        }
+    }
+}
+
 impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

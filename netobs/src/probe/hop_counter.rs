@@ -14,7 +14,7 @@ use netobs_ebpf::{
 use super::kprobe::attach_function;
 use super::object::{self, HOP_TABLE};
 use super::raw::entries;
-use super::{HookRow, Kernel, Kind, ProbeError, ProgramRuns, misses, refusal};
+use super::{HookRow, Kernel, Kind, ProbeError, ProgramRuns, misses, refusal, rows};
 use crate::event::DeviceName;
 use crate::netlink::Ifindex;
 use crate::netns::NetnsCookie;
@@ -212,14 +212,7 @@ impl HopCounter {
             }
             self.devices.set(place, Device(HopDevice::default()), 0)?;
         }
-        let keys: Vec<Key> = self.table.keys().collect::<Result<_, _>>()?;
-        for key in keys.iter().filter(|Key(key)| is_gone(key)) {
-            match self.table.remove(key) {
-                Ok(()) | Err(MapError::KeyNotFound) => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(())
+        rows::forget(&mut self.table, |Key(key)| is_gone(key))
     }
 
     /// Packets for which the table had no row left.

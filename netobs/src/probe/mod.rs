@@ -15,6 +15,7 @@ mod object;
 mod raw;
 mod reasons;
 mod refusal;
+mod rows;
 mod session;
 pub mod tc;
 

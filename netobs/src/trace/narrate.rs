@@ -336,11 +336,7 @@ impl<'k> Narrator<'k> {
             hook: hook.map(|row| row.name),
             rule: RuleRecord::of(found),
             offset_ns: drop.time.saturating_sub(journey.started),
-            fault: match explanation.kind {
-                explain::Kind::Fault => Some(true),
-                explain::Kind::Noise => Some(false),
-                explain::Kind::Depends => None,
-            },
+            fault: explanation.kind.is_fault(),
             explanation: explanation.what,
             facts: told.facts,
             evidence: told.evidence,

@@ -5,7 +5,7 @@ use std::net::TcpStream;
 
 use serde_json::{Value, json};
 
-use super::bed::{Bed, PORT, inside, ip, send};
+use super::bed::{Bed, PORT, ip, send};
 use super::common::{can_make_labs, netobs, run};
 use super::served::Agent;
 use super::tracer::PATIENCE;
@@ -58,9 +58,7 @@ fn conntrack_is_as_the_command_has_it() {
     }
     let bed = Bed::new();
     let right = &bed.right;
-    // A rule that needs connection tracking turns it on.
-    inside(right, &["nft", "add table ip f; add chain ip f c { type filter hook input priority 0; }; add rule ip f c ct state invalid counter"])
-        .good();
+    Bed::track(right);
     send(&bed.left, "10.77.0.2", PORT, 5);
     let agent = Agent::ready(&[]);
     let told = get(&agent, "/api/v1/conntrack");

@@ -92,9 +92,7 @@ fn connection_tracking_is_as_netobs_conntrack_shows_it() {
     }
     let bed = Bed::new();
     let right = &bed.right;
-    // A rule that needs connection tracking turns it on.
-    inside(right, &["nft", "add table ip f; add chain ip f c { type filter hook input priority 0; }; add rule ip f c ct state invalid counter"])
-        .good();
+    Bed::track(right);
     send(&bed.left, "10.77.0.2", PORT, 5);
     let agent = Agent::ready(&[]);
     let record =

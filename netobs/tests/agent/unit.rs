@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use super::bed::{Bed, PORT, inside, send};
+use super::bed::{Bed, PORT, send};
 use super::common::{Answer, can_make_labs, netobs, run, skip, takes_too_long};
 use super::deployment::UNIT;
 use super::served::Remote;
@@ -138,8 +138,7 @@ fn the_unit_works_under_systemd_with_all_that_it_forbids() {
     // One that it saw at its start, and one that came later.
     let later = Bed::new();
     for bed in [&bed, &later] {
-        inside(&bed.right, &["nft", "add table ip f; add chain ip f c { type filter hook input priority 0; }; add rule ip f c ct state invalid counter"])
-            .good();
+        Bed::track(&bed.right);
         send(&bed.left, "10.77.0.2", PORT, 70);
         let netns = format!("netns=\"{}\"", bed.right);
         let dropped = format!("packet_drops_total{{{netns},reason=\"NO_SOCKET\",cause=\"no-listener\"}}");

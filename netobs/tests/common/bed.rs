@@ -56,6 +56,12 @@ impl Bed {
         fresh.build()
     }
 
+    /// A rule that needs connection tracking turns it on.
+    pub fn track(name: &str) {
+        let chain = "add table ip f; add chain ip f c { type filter hook input priority 0; }";
+        inside(name, &["nft", &format!("{chain}; add rule ip f c ct state invalid counter")]).good();
+    }
+
     /// Drops in nftables: `hook` of this namespace loses every datagram to `PORT` and counts it.
     pub fn drop_at(name: &str, hook: &str) {
         let rules = format!(

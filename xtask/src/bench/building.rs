@@ -6,14 +6,12 @@ use std::path::{Path, PathBuf};
 use std::process::{self, Command};
 use std::time::Instant;
 
-use anyhow::{Context, Result, bail};
+use anyhow::Result;
 use clap::Args;
 
 use super::figures::Figures;
-use crate::build::{self, Profile, Progress};
 use crate::command::CommandExt as _;
 use crate::project::Project;
-use crate::setup::{self, Need};
 
 /// Arguments of `cargo xtask bench lab`.
 #[derive(Args)]
@@ -160,16 +158,7 @@ fn address(number: u32) -> String {
 
 /// Measures and prints a table.
 pub fn run(project: &Project, arguments: &Arguments) -> Result<()> {
-    if !nix::unistd::geteuid().is_root() {
-        bail!("a benchmark of `netobs lab` takes root");
-    }
-    let netobs = match &arguments.netobs {
-        Some(netobs) => netobs.canonicalize().with_context(|| format!("no file {}", netobs.display()))?,
-        None => {
-            setup::run(project, Need::Lab)?;
-            build::run(project, Profile::Release, Progress::Shown)?
-        }
-    };
+    let netobs = super::netobs(project, arguments.netobs.as_deref(), "lab")?;
     let folder = std::env::temp_dir().join(format!("netobs-bench-{}", process::id()));
     fs::create_dir(&folder)?;
     let measured =

@@ -105,6 +105,11 @@ impl Floor {
     }
 }
 
+/// A kernel without one of those hooks is no reason to measure nothing: that is said, and this part left out.
+pub fn or_left_out(attached: Result<Floor>) -> Option<Floor> {
+    attached.inspect_err(|error| eprintln!("xtask: programs that do nothing are left out: {error:#}")).ok()
+}
+
 fn open_all(tracepoints: &[&str]) -> Result<Vec<OwnedFd>> {
     let program = load(RAW_TRACEPOINT, 0, 0).context("load a program that does nothing")?;
     let opened = tracepoints.iter().map(|name| open(&program, name).with_context(|| format!("attach to {name}")));

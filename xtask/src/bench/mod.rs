@@ -12,10 +12,14 @@ mod report;
 mod trace;
 mod watcher;
 
-use anyhow::Result;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand};
 
+use crate::build::{self, Profile, Progress};
 use crate::project::Project;
+use crate::setup::{self, Need};
 
 /// Arguments of `cargo xtask bench`.
 #[derive(Args)]
@@ -41,4 +45,16 @@ pub fn run(project: &Project, arguments: &Arguments) -> Result<()> {
         Subject::Agent(arguments) => agent::run(project, arguments),
         Subject::Lab(arguments) => building::run(project, arguments),
     }
+}
+
+/// The netobs that is measured: the one that was given, or one that is built now.
+fn netobs(project: &Project, given: Option<&Path>, what: &str) -> Result<PathBuf> {
+    if !nix::unistd::geteuid().is_root() {
+        bail!("a benchmark of `netobs {what}` takes root");
+    }
+    if let Some(given) = given {
+        return given.canonicalize().with_context(|| format!("no file {}", given.display()));
+    }
+    setup::run(project, Need::Lab)?;
+    build::run(project, Profile::Release, Progress::Shown)
 }

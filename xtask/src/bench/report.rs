@@ -5,6 +5,7 @@ use std::time::Duration;
 use anyhow::Result;
 
 use super::figures::{Figures, Grouped};
+use super::programs::Cost;
 use super::trace::{Idle, Inside, Measured, Mode};
 
 const MEBIBYTE: f64 = 1_048_576.0;
@@ -30,6 +31,35 @@ impl Mode {
     }
 }
 
+/// What was measured, and the head of the table of rates.
+pub fn heading(rounds: u32, window: Duration, took: Duration) {
+    let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    let cpus = std::thread::available_parallelism().map_or(0, usize::from);
+    println!("UDP flood of 64 bytes, c1 → bridge → c2, {rounds} rounds of {} s each", window.as_secs());
+    println!("kernel {}, {cpus} CPUs; the whole run took {:.0} s\n", kernel.trim(), took.as_secs_f64());
+    println!("{:26}{:>32}{:>22}{:>9}", "", "packets/s: median (spread)", "share of bare", "aim");
+}
+
+/// A line of the table of rates.
+pub fn rate(title: &str, rate: &Figures, share: &Figures, aim: &str) {
+    let rate = rate.show(|rate| Grouped(rate as u64).to_string());
+    let share = share.show(|share| format!("{share:.2}"));
+    println!("{title:26}{rate:>32}{share:>22}{aim:>9}");
+}
+
+/// What each program costs a run and a packet.
+pub fn costs(costs: &[Cost], packets: f64) {
+    println!("{:26}{:>16}{:>16}{:>22}", "program", "ns a run", "runs a packet", "ns a packet");
+    let packets = packets.max(1.0);
+    for cost in costs.iter().filter(|cost| cost.runs > 0) {
+        let (runs, nanoseconds) = (cost.runs as f64, cost.nanoseconds as f64);
+        let (a_run, runs, a_packet) = (nanoseconds / runs, runs / packets, nanoseconds / packets);
+        println!("{:26}{a_run:>16.0}{runs:>16.2}{a_packet:>22.0}", cost.name);
+    }
+    let total: u64 = costs.iter().map(|cost| cost.nanoseconds).sum();
+    println!("{:26}{:>54.0}", "all", total as f64 / packets);
+}
+
 /// Prints everything that was measured.
 pub fn print(
     measured: &[Measured; Mode::ALL.len()],
@@ -39,15 +69,9 @@ pub fn print(
     window: Duration,
     took: Duration,
 ) {
-    let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-    let cpus = std::thread::available_parallelism().map_or(0, usize::from);
-    println!("UDP flood of 64 bytes, c1 → bridge → c2, {rounds} rounds of {} s each", window.as_secs());
-    println!("kernel {}, {cpus} CPUs; the whole run took {:.0} s\n", kernel.trim(), took.as_secs_f64());
-    println!("{:26}{:>32}{:>22}{:>9}", "", "packets/s: median (spread)", "share of bare", "aim");
+    heading(rounds, window, took);
     for (mode, measured) in Mode::ALL.into_iter().zip(measured) {
-        let rate = measured.rate.show(|rate| Grouped(rate as u64).to_string());
-        let share = measured.share.show(|share| format!("{share:.2}"));
-        println!("{:26}{rate:>32}{share:>22}{:>9}", mode.title(), mode.aim());
+        rate(mode.title(), &measured.rate, &measured.share, mode.aim());
     }
     println!("\n{:26}{:>32}{:>22}{:>9}", "seconds", "while idle", "under the flood", "aim");
     let [.., nothing, everything] = measured;
@@ -80,16 +104,7 @@ pub fn print(
 /// What the programs cost, and what came out of them.
 fn programs(mode: Mode, inside: &Inside) {
     println!("\n{}, the kernel keeping statistics (its clock is part of what they show)", mode.title());
-    println!("{:26}{:>16}{:>16}{:>22}", "program", "ns a run", "runs a packet", "ns a packet");
-    let packets = inside.packets.max(1.0);
-    let mut total = 0.0;
-    for cost in inside.costs.iter().filter(|cost| cost.runs > 0) {
-        let (runs, nanoseconds) = (cost.runs as f64, cost.nanoseconds as f64);
-        total += nanoseconds / packets;
-        let (a_run, runs, a_packet) = (nanoseconds / runs, runs / packets, nanoseconds / packets);
-        println!("{:26}{a_run:>16.0}{runs:>16.2}{a_packet:>22.0}", cost.name);
-    }
-    println!("{:26}{:>54.0}", "all", total);
+    costs(&inside.costs, inside.packets);
     if let Some(failure) = &inside.failure {
         println!("netobs did not end well: {failure}");
     }

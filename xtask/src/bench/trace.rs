@@ -3,20 +3,18 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::Result;
 use clap::Args;
 
 use super::figures::Figures;
 use super::flood::Flood;
-use super::floor::Floor;
+use super::floor::{self, Floor};
 use super::interrupt;
 use super::lab::Lab;
 use super::programs::{self, Cost, Statistics};
 use super::report;
 use super::watcher::{Netobs, Tcpdump, tcpdump_works};
-use crate::build::{self, Profile, Progress};
 use crate::project::Project;
-use crate::setup::{self, Need};
 
 /// A filter of the usual kind that no packet of the flood matches.
 const MATCHES_NOTHING: &str = "icmp and host 192.0.2.1";
@@ -105,16 +103,7 @@ pub struct Inside {
 
 /// Measures and prints a table.
 pub fn run(project: &Project, arguments: &Arguments) -> Result<()> {
-    if !nix::unistd::geteuid().is_root() {
-        bail!("a benchmark of `netobs trace` takes root");
-    }
-    let netobs = match &arguments.netobs {
-        Some(netobs) => netobs.canonicalize().with_context(|| format!("no file {}", netobs.display()))?,
-        None => {
-            setup::run(project, Need::Lab)?;
-            build::run(project, Profile::Release, Progress::Shown)?
-        }
-    };
+    let netobs = super::netobs(project, arguments.netobs.as_deref(), "trace")?;
     interrupt::defer()?;
     let began = Instant::now();
     let lab = Lab::up(&netobs)?;
@@ -192,17 +181,9 @@ impl Bench<'_> {
                 return Ok(Some(rate));
             }
             Mode::Floor => {
-                let attached = match Floor::of_a_trace(self.lab) {
-                    Ok(attached) => attached,
-                    Err(error) => {
-                        eprintln!("xtask: programs that do nothing are left out: {error:#}");
-                        return Ok(None);
-                    }
-                };
+                let Some(_attached) = floor::or_left_out(Floor::of_a_trace(self.lab)) else { return Ok(None) };
                 std::thread::sleep(SETTLE);
-                let rate = flood.rate(self.window);
-                drop(attached);
-                return rate.map(Some);
+                return flood.rate(self.window).map(Some);
             }
             Mode::Nothing => Some(MATCHES_NOTHING),
             Mode::Everything => None,

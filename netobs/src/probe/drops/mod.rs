@@ -20,7 +20,7 @@ use aya::{Btf, Ebpf, Pod};
 use netobs_ebpf::{Conditions, DROP_PROGRAMS, DropCounts, DropKey, DropSettings, DropState};
 
 use super::object::{self, DROP_TABLE};
-use super::{Kernel, ProbeError, ProgramRuns, Selection, misses};
+use super::{Kernel, ProbeError, ProgramRuns, Selection, misses, rows};
 use crate::filter::Filter;
 use crate::netns::NetnsCookie;
 use crate::refusal::Refusal;
@@ -137,14 +137,7 @@ impl DropCounter {
     /// # Errors
     /// The kernel does not let go of one.
     pub fn forget(&mut self, gone: impl Fn(NetnsCookie) -> bool) -> Result<(), MapError> {
-        let keys: Vec<Key> = self.table.keys().collect::<Result<_, _>>()?;
-        for key in keys.iter().filter(|Key(key)| key.cookie != 0 && gone(NetnsCookie(key.cookie))) {
-            match self.table.remove(key) {
-                Ok(()) | Err(MapError::KeyNotFound) => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(())
+        rows::forget(&mut self.table, |Key(key)| key.cookie != 0 && gone(NetnsCookie(key.cookie)))
     }
 
     /// The programs, and what the kernel says of each.

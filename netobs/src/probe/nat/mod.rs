@@ -18,7 +18,7 @@ use super::hooks::Kind;
 use super::kprobe::attach_function;
 use super::object::{self, NAT_TABLE};
 use super::raw::{Program, Type};
-use super::{Kernel, ProbeError, ProgramRuns, misses};
+use super::{Kernel, ProbeError, ProgramRuns, misses, rows};
 use crate::netns::NetnsCookie;
 
 /// Where the kprobe is.
@@ -110,14 +110,7 @@ impl NatCounter {
     /// # Errors
     /// The kernel does not let go of one.
     pub fn forget(&mut self, gone: impl Fn(NetnsCookie) -> bool) -> Result<(), MapError> {
-        let keys: Vec<u64> = self.table.keys().collect::<Result<_, _>>()?;
-        for key in keys.iter().filter(|key| gone(NetnsCookie(**key))) {
-            match self.table.remove(key) {
-                Ok(()) | Err(MapError::KeyNotFound) => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(())
+        rows::forget(&mut self.table, |cookie| gone(NetnsCookie(*cookie)))
     }
 
     /// Translations for which the table had no row left.

@@ -7,20 +7,18 @@ mod scrape;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::Result;
 use clap::Args;
 
 use self::crowd::Scale;
 use super::figures::Figures;
 use super::flood::Flood;
-use super::floor::Floor;
+use super::floor::{self, Floor};
 use super::interrupt;
 use super::lab::Lab;
 use super::programs::{self, Cost, Statistics};
 use super::watcher::{Agent, Bpftrace, Tcpdump, tcpdump_works};
-use crate::build::{self, Profile, Progress};
 use crate::project::Project;
-use crate::setup::{self, Need};
 
 /// How many rounds may fail before all of it does: a flood may end by itself on a machine that is busy with others.
 const RETRIES: u32 = 2;
@@ -89,16 +87,7 @@ struct Inside {
 
 /// Measures and prints a table.
 pub fn run(project: &Project, arguments: &Arguments) -> Result<()> {
-    if !nix::unistd::geteuid().is_root() {
-        bail!("a benchmark of `netobs agent` takes root");
-    }
-    let netobs = match &arguments.netobs {
-        Some(netobs) => netobs.canonicalize().with_context(|| format!("no file {}", netobs.display()))?,
-        None => {
-            setup::run(project, Need::Lab)?;
-            build::run(project, Profile::Release, Progress::Shown)?
-        }
-    };
+    let netobs = super::netobs(project, arguments.netobs.as_deref(), "agent")?;
     interrupt::defer()?;
     let began = Instant::now();
     let window = Duration::from_secs(arguments.seconds);
@@ -181,7 +170,7 @@ impl Bench<'_> {
                 Ok(Some(rate))
             }
             Mode::Floor => {
-                let _attached = Floor::of_the_agent()?;
+                let Some(_attached) = floor::or_left_out(Floor::of_the_agent()) else { return Ok(None) };
                 rate(flood).map(Some)
             }
             Mode::Agent | Mode::Measured => {
