@@ -80,7 +80,8 @@ pub fn ensure_index() -> Result<()> {
     if any { Ok(()) } else { update() }
 }
 
-fn update() -> Result<()> {
+/// Fetches the package index anew.
+pub fn update() -> Result<()> {
     apt_get().arg("update").quietly()
 }
 

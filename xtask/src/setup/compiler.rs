@@ -106,27 +106,31 @@ impl Requirement for BpfCompiler {
 
     fn install(&self) -> Result<()> {
         apt::ensure_index()?;
-        let mut newest: Option<(String, String)> = None;
-        for name in apt::names_starting_with("libstd-rust")? {
-            let Some(variant) = name.strip_prefix("libstd-rust").and_then(|rest| rest.strip_suffix("-dev-bpf")) else {
-                continue;
-            };
-            let Some(version) = apt::candidate(&name)? else { continue };
-            let newer = match &newest {
-                Some((_, known)) => apt::compare_versions(known, &version)? == Ordering::Less,
-                None => true,
-            };
-            if newer {
-                newest = Some((variant.to_owned(), version));
-            }
-        }
-        let (variant, version) = newest.context("no package of this distribution brings core for BPF")?;
-        if apt::compare_versions(&version, env!("CARGO_PKG_RUST_VERSION"))? == Ordering::Less {
-            bail!(
-                "the distribution's newest Rust for BPF is {version}; netobs needs {}",
-                env!("CARGO_PKG_RUST_VERSION")
-            );
-        }
+        // The index may be older than the archive, or lack the suite of security updates, which brings new compilers.
+        let variant = variant().or_else(|_| apt::update().and_then(|()| variant()))?;
         apt::install(&[&format!("rustc{variant}"), &format!("libstd-rust{variant}-dev-bpf")])
     }
+}
+
+/// What follows `rustc` in the name of the newest of Debian's compilers with core for BPF.
+fn variant() -> Result<String> {
+    let mut newest: Option<(String, String)> = None;
+    for name in apt::names_starting_with("libstd-rust")? {
+        let Some(variant) = name.strip_prefix("libstd-rust").and_then(|rest| rest.strip_suffix("-dev-bpf")) else {
+            continue;
+        };
+        let Some(version) = apt::candidate(&name)? else { continue };
+        let newer = match &newest {
+            Some((_, known)) => apt::compare_versions(known, &version)? == Ordering::Less,
+            None => true,
+        };
+        if newer {
+            newest = Some((variant.to_owned(), version));
+        }
+    }
+    let (variant, version) = newest.context("no package of this distribution brings core for BPF")?;
+    if apt::compare_versions(&version, env!("CARGO_PKG_RUST_VERSION"))? == Ordering::Less {
+        bail!("the distribution's newest Rust for BPF is {version}; netobs needs {}", env!("CARGO_PKG_RUST_VERSION"));
+    }
+    Ok(variant)
 }
