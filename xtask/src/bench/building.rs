@@ -4,7 +4,8 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{self, Command};
-use std::time::Instant;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use clap::Args;
@@ -23,6 +24,10 @@ pub struct Arguments {
     #[arg(long, value_name = "FILE")]
     netobs: Option<PathBuf>,
 }
+
+/// The kernel takes namespaces apart after the command that removed them has ended (`cleanup_net`), and makes no others
+/// meanwhile. That is no part of what is measured next.
+const SETTLED: Duration = Duration::from_millis(500);
 
 /// What is built.
 #[derive(Clone, Copy)]
@@ -78,8 +83,8 @@ impl Subject {
     }
 
     /// What a person would write to build the same networks, with as few processes as `ip` allows, and a ping from each
-    /// container at the end, since netobs waits for that as well (and the script does not insist on the answer). It makes network namespaces only: no container's
-    /// process, mounts, hostname or limits.
+    /// container at the end, since netobs waits for that as well (and the script does not insist on the answer). It
+    /// makes network namespaces only: no container's process, mounts, hostname or limits.
     fn up(self, lab: &str) -> String {
         let mut script = "set -e\n".to_owned();
         let mut host = |network: &str| {
@@ -183,8 +188,10 @@ fn measure(netobs: &Path, folder: &Path, subject: Subject, rounds: u32) -> Resul
     let mut figures: [Figures; 4] = Default::default();
     for _ in 0..subject.rounds(rounds) {
         let [built, removed, scripted, cleaned] = &mut figures;
+        thread::sleep(SETTLED);
         built.push(timed(Command::new(netobs).args(["lab", "up"]).arg(&topology).args(["--name", &lab]))?);
         removed.push(timed(Command::new(netobs).args(["lab", "down", &lab]))?);
+        thread::sleep(SETTLED);
         let took = timed(Command::new("sh").arg(&up));
         // Half of it must go, too.
         let gone = timed(Command::new("sh").arg(&down));

@@ -9,6 +9,7 @@ mod interrupt;
 mod lab;
 mod programs;
 mod report;
+mod rounds;
 mod trace;
 mod watcher;
 

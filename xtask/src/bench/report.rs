@@ -6,6 +6,7 @@ use anyhow::Result;
 
 use super::figures::{Figures, Grouped};
 use super::programs::Cost;
+use super::rounds::Rates;
 use super::trace::{Idle, Inside, Measured, Mode};
 
 const MEBIBYTE: f64 = 1_048_576.0;
@@ -41,9 +42,9 @@ pub fn heading(rounds: u32, window: Duration, took: Duration) {
 }
 
 /// A line of the table of rates.
-pub fn rate(title: &str, rate: &Figures, share: &Figures, aim: &str) {
-    let rate = rate.show(|rate| Grouped(rate as u64).to_string());
-    let share = share.show(|share| format!("{share:.2}"));
+pub fn rate(title: &str, rates: &Rates, aim: &str) {
+    let rate = rates.rate.show(|rate| Grouped(rate as u64).to_string());
+    let share = rates.share.show(|share| format!("{share:.2}"));
     println!("{title:26}{rate:>32}{share:>22}{aim:>9}");
 }
 
@@ -62,7 +63,8 @@ pub fn costs(costs: &[Cost], packets: f64) {
 
 /// Prints everything that was measured.
 pub fn print(
-    measured: &[Measured; Mode::ALL.len()],
+    rates: &[Rates; Mode::ALL.len()],
+    [nothing, everything]: &[Measured; 2],
     idle: &Idle,
     inside: &[Result<Inside>; 2],
     rounds: u32,
@@ -70,11 +72,10 @@ pub fn print(
     took: Duration,
 ) {
     heading(rounds, window, took);
-    for (mode, measured) in Mode::ALL.into_iter().zip(measured) {
-        rate(mode.title(), &measured.rate, &measured.share, mode.aim());
+    for (mode, rates) in Mode::ALL.into_iter().zip(rates) {
+        rate(mode.title(), rates, mode.aim());
     }
     println!("\n{:26}{:>32}{:>22}{:>9}", "seconds", "while idle", "under the flood", "aim");
-    let [.., nothing, everything] = measured;
     let seconds = |figures: &Figures| figures.show(|seconds| format!("{seconds:.3}"));
     let line =
         |title: &str, idle: String, flood: String, aim: &str| println!("{title:26}{idle:>32}{flood:>22}{aim:>9}");

@@ -13,6 +13,7 @@ use super::interrupt;
 use super::lab::Lab;
 use super::programs::{self, Cost, Statistics};
 use super::report;
+use super::rounds::{self, SETTLE};
 use super::watcher::{Netobs, Tcpdump, tcpdump_works};
 use crate::project::Project;
 
@@ -20,10 +21,6 @@ use crate::project::Project;
 const MATCHES_NOTHING: &str = "icmp and host 192.0.2.1";
 /// How often attaching and detaching are measured while nothing else happens.
 const IDLE_RUNS: u32 = 5;
-/// How many rounds may fail before all of it does: a flood may end by itself on a machine that is busy with others.
-const RETRIES: u32 = 2;
-/// From attaching to a steady state.
-const SETTLE: Duration = Duration::from_millis(200);
 
 /// Arguments of `cargo xtask bench trace`.
 #[derive(Args)]
@@ -59,13 +56,9 @@ impl Mode {
     pub const ALL: [Self; 5] = [Self::Bare, Self::Tcpdump, Self::Floor, Self::Nothing, Self::Everything];
 }
 
-/// What one mode gave.
+/// What netobs itself took in one mode.
 #[derive(Default)]
 pub struct Measured {
-    /// Packets a second.
-    pub rate: Figures,
-    /// The same, as a share of the bare rate of the same round.
-    pub share: Figures,
     /// CPUs that the watching process itself used.
     pub cpus: Figures,
     /// Bytes it had resident at most.
@@ -109,22 +102,10 @@ pub fn run(project: &Project, arguments: &Arguments) -> Result<()> {
     let lab = Lab::up(&netobs)?;
     let idle = idle(&netobs)?;
     let bench = Bench { netobs: &netobs, lab: &lab, window: Duration::from_secs(arguments.seconds) };
-    let mut measured: [Measured; Mode::ALL.len()] = Default::default();
-    let (mut round, mut failed) = (0, 0);
-    while round < arguments.rounds {
-        eprintln!("round {} of {}", round + 1, arguments.rounds);
-        match bench.round(round % 2 == 1, &mut measured) {
-            Ok(()) => round += 1,
-            Err(error) if failed < RETRIES => {
-                interrupt::check()?;
-                eprintln!("xtask: this round is measured again: {error:#}");
-                failed += 1;
-            }
-            Err(error) => return Err(error),
-        }
-    }
+    let mut measured: [Measured; 2] = Default::default();
+    let rates = rounds::run(&lab, arguments.rounds, Mode::ALL, |flood, mode| bench.turn(flood, mode, &mut measured))?;
     let inside = [Some(MATCHES_NOTHING), None].map(|filter| bench.inside(filter));
-    report::print(&measured, &idle, &inside, arguments.rounds, bench.window, began.elapsed());
+    report::print(&rates, &measured, &idle, &inside, arguments.rounds, bench.window, began.elapsed());
     Ok(())
 }
 
@@ -148,29 +129,9 @@ struct Bench<'b> {
 }
 
 impl Bench<'_> {
-    /// Every mode once, in one flood. Every other round goes backwards, so that a machine that slows down or warms up
-    /// steadily favours none.
-    fn round(&self, backwards: bool, measured: &mut [Measured; Mode::ALL.len()]) -> Result<()> {
-        let mut flood = Flood::start(self.lab)?;
-        let mut rates = [None; Mode::ALL.len()];
-        let mut turns: Vec<_> = Mode::ALL.into_iter().zip(&mut rates).zip(&mut *measured).collect();
-        if backwards {
-            turns.reverse();
-        }
-        for ((mode, rate), measured) in turns {
-            interrupt::check()?;
-            *rate = self.turn(&mut flood, mode, measured)?;
-        }
-        let [bare, ..] = rates;
-        for (rate, measured) in rates.into_iter().zip(measured) {
-            measured.rate.extend(rate);
-            measured.share.extend(rate.zip(bare).map(|(rate, bare)| rate / bare));
-        }
-        Ok(())
-    }
-
-    fn turn(&self, flood: &mut Flood, mode: Mode, measured: &mut Measured) -> Result<Option<f64>> {
-        let filter = match mode {
+    fn turn(&self, flood: &mut Flood, mode: Mode, measured: &mut [Measured; 2]) -> Result<Option<f64>> {
+        let [nothing, everything] = measured;
+        let (filter, measured) = match mode {
             Mode::Bare => return flood.rate(self.window).map(Some),
             Mode::Tcpdump if !tcpdump_works() => return Ok(None),
             Mode::Tcpdump => {
@@ -185,8 +146,8 @@ impl Bench<'_> {
                 std::thread::sleep(SETTLE);
                 return flood.rate(self.window).map(Some);
             }
-            Mode::Nothing => Some(MATCHES_NOTHING),
-            Mode::Everything => None,
+            Mode::Nothing => (Some(MATCHES_NOTHING), nothing),
+            Mode::Everything => (None, everything),
         };
         let running = Netobs::start(self.netobs, filter, false)?;
         std::thread::sleep(SETTLE);

@@ -11,19 +11,15 @@ use anyhow::Result;
 use clap::Args;
 
 use self::crowd::Scale;
-use super::figures::Figures;
 use super::flood::Flood;
 use super::floor::{self, Floor};
 use super::interrupt;
 use super::lab::Lab;
 use super::programs::{self, Cost, Statistics};
+use super::rounds::{self, SETTLE};
 use super::watcher::{Agent, Bpftrace, Tcpdump, tcpdump_works};
 use crate::project::Project;
 
-/// How many rounds may fail before all of it does: a flood may end by itself on a machine that is busy with others.
-const RETRIES: u32 = 2;
-/// From attaching to a steady state.
-const SETTLE: Duration = Duration::from_millis(200);
 /// Namespaces that are scraped.
 const SCALES: [usize; 3] = [10, 100, 1000];
 
@@ -69,15 +65,6 @@ impl Mode {
     const ALL: [Self; 6] = [Self::Bare, Self::Tcpdump, Self::Bpftrace, Self::Floor, Self::Agent, Self::Measured];
 }
 
-/// What one mode gave.
-#[derive(Default)]
-struct Rates {
-    /// Packets a second.
-    rate: Figures,
-    /// The same, as a share of the bare rate of the same round.
-    share: Figures,
-}
-
 /// What the agent's programs cost while the kernel measures them.
 struct Inside {
     costs: Vec<Cost>,
@@ -94,7 +81,7 @@ pub fn run(project: &Project, arguments: &Arguments) -> Result<()> {
     let (rates, inside) = {
         let lab = Lab::up(&netobs)?;
         let bench = Bench { netobs: &netobs, lab: &lab, window };
-        (bench.rounds(arguments.rounds)?, bench.inside())
+        (rounds::run(&lab, arguments.rounds, Mode::ALL, |flood, mode| bench.turn(flood, mode))?, bench.inside())
     };
     let scales = if arguments.packets_only { Vec::new() } else { crowd::measure(&netobs, &SCALES, arguments.idle)? };
     report::print(&rates, &inside, &scales, arguments.rounds, window, began.elapsed());
@@ -108,47 +95,6 @@ struct Bench<'b> {
 }
 
 impl Bench<'_> {
-    fn rounds(&self, rounds: u32) -> Result<[Rates; Mode::ALL.len()]> {
-        let mut measured: [Rates; Mode::ALL.len()] = Default::default();
-        let (mut round, mut failed) = (0, 0);
-        while round < rounds {
-            eprintln!("round {} of {rounds}", round + 1);
-            match self.round(round % 2 == 1) {
-                Ok(rates) => {
-                    let [bare, ..] = rates;
-                    for (rate, measured) in rates.into_iter().zip(&mut measured) {
-                        measured.rate.extend(rate);
-                        measured.share.extend(rate.zip(bare).map(|(rate, bare)| rate / bare));
-                    }
-                    round += 1;
-                }
-                Err(error) if failed < RETRIES => {
-                    interrupt::check()?;
-                    eprintln!("xtask: this round is measured again: {error:#}");
-                    failed += 1;
-                }
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(measured)
-    }
-
-    /// Every mode once, in one flood. Every other round goes backwards, so that a machine that slows down or warms up
-    /// steadily favours none.
-    fn round(&self, backwards: bool) -> Result<[Option<f64>; Mode::ALL.len()]> {
-        let mut flood = Flood::start(self.lab)?;
-        let mut rates = [None; Mode::ALL.len()];
-        let mut turns: Vec<_> = Mode::ALL.into_iter().zip(&mut rates).collect();
-        if backwards {
-            turns.reverse();
-        }
-        for (mode, rate) in turns {
-            interrupt::check()?;
-            *rate = self.turn(&mut flood, mode)?;
-        }
-        Ok(rates)
-    }
-
     fn turn(&self, flood: &mut Flood, mode: Mode) -> Result<Option<f64>> {
         let rate = |flood: &mut Flood| {
             std::thread::sleep(SETTLE);

@@ -5,9 +5,10 @@ use std::time::Duration;
 use anyhow::Result;
 
 use super::crowd::Scale;
-use super::{Inside, Mode, Rates, Scales};
+use super::{Inside, Mode, Scales};
 use crate::bench::figures::Grouped;
 use crate::bench::report::{costs, heading, rate};
+use crate::bench::rounds::Rates;
 
 const MEBIBYTE: f64 = 1_048_576.0;
 
@@ -43,7 +44,7 @@ pub fn print(
 ) {
     heading(rounds, window, took);
     for (mode, rates) in Mode::ALL.into_iter().zip(rates) {
-        rate(mode.title(), &rates.rate, &rates.share, mode.aim());
+        rate(mode.title(), rates, mode.aim());
     }
     match inside {
         Ok(inside) => {
