@@ -31,11 +31,16 @@ pub struct Executable {
 }
 
 impl Executable {
+    /// The names of its tests that contain the filter. `None` if it cannot list them.
+    pub fn tests(&self, filter: Option<&str>) -> Option<Vec<String>> {
+        let listing = Command::new(&self.path).args(["--list", "--format=terse"]).args(filter).capture().ok()?;
+        Some(listing.lines().filter_map(|line| line.strip_suffix(": test")).map(str::to_owned).collect())
+    }
+
     /// Whether any of its tests has a name that contains the filter.
     pub fn has_tests(&self, filter: Option<&str>) -> bool {
-        let listing = Command::new(&self.path).args(["--list", "--format=terse"]).args(filter).capture();
         // One that cannot list its tests is run, so that it is seen to fail.
-        listing.map_or(true, |listing| listing.lines().any(|line| line.ends_with(": test")))
+        self.tests(filter).is_none_or(|tests| !tests.is_empty())
     }
 }
 

@@ -7,7 +7,7 @@ mod machines;
 mod report;
 
 use std::process::ExitCode;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use clap::Args;
@@ -28,6 +28,9 @@ pub struct Arguments {
     /// Emulate this kernel only; can be given more than once
     #[arg(long, conflicts_with = "quick")]
     kernel: Vec<Series>,
+    /// Begin no emulated machine after so many minutes; what is left then is skipped, and said to be
+    #[arg(long, default_value_t = 45, value_parser = clap::value_parser!(u64).range(..=1440))]
+    minutes: u64,
     /// Run the tests whose names contain this, and neither format nor lints
     filter: Option<String>,
 }
@@ -44,10 +47,11 @@ impl Arguments {
 
 /// Runs them all, prints a table, and fails unless nothing failed.
 pub fn run(project: &Project, arguments: &Arguments) -> Result<ExitCode> {
-    setup::run(project, if arguments.quick { Need::Tests } else { Need::Machines })?;
     let started = Instant::now();
+    setup::run(project, if arguments.quick { Need::Tests } else { Need::Machines })?;
     let mut report = Report::default();
-    if let Err(error) = run_stages(project, arguments, &mut report) {
+    let end = started + Duration::from_secs(60 * arguments.minutes);
+    if let Err(error) = run_stages(project, arguments, end, &mut report) {
         report.add(Row::broken("build", &error));
     }
     report.print(started.elapsed());
@@ -55,7 +59,7 @@ pub fn run(project: &Project, arguments: &Arguments) -> Result<ExitCode> {
 }
 
 /// An error means that nothing after it can run; what did is in the report.
-fn run_stages(project: &Project, arguments: &Arguments, report: &mut Report) -> Result<()> {
+fn run_stages(project: &Project, arguments: &Arguments, end: Instant, report: &mut Report) -> Result<()> {
     let filter = arguments.filter.as_deref();
     if filter.is_none() {
         report.add(host::format(project));
@@ -75,5 +79,6 @@ fn run_stages(project: &Project, arguments: &Arguments, report: &mut Report) -> 
     for executable in &integration {
         report.add(host::integration_tests(project, executable, &executables.netobs, filter));
     }
-    machines::run(project, arguments.kernels(), &integration, &executables.netobs, filter, report)
+    let stages = machines::Stages { executables: &integration, netobs: &executables.netobs, filter };
+    machines::run(project, arguments.kernels(), &stages, end, report)
 }
