@@ -49,7 +49,7 @@ pub fn run(arguments: DropsArguments) -> anyhow::Result<ExitCode> {
     }
     let selection = arguments.wanted.selection(Depth::default())?;
     let filter = arguments.wanted.filter()?;
-    let mut namespaces = Namespaces::new();
+    let mut namespaces = Namespaces::watched();
     // One that does not exist is a mistake.
     arguments.wanted.links(&selection, &mut namespaces, false)?;
     let kernel = Kernel::read().map_err(|error| Refusal::NotPermitted(error.to_string()))?;

@@ -48,7 +48,7 @@ pub struct TraceArguments {
 pub fn run(arguments: TraceArguments) -> anyhow::Result<ExitCode> {
     let selection = arguments.wanted.selection(arguments.hooks)?;
     let filter = arguments.wanted.filter()?;
-    let mut namespaces = Namespaces::new();
+    let mut namespaces = Namespaces::watched();
     // None unless --device or --tc was given.
     let targets = arguments.wanted.links(&selection, &mut namespaces, arguments.tc)?;
     let kernel = Kernel::read().map_err(|error| Refusal::NotPermitted(error.to_string()))?;

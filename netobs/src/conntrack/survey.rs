@@ -68,7 +68,7 @@ struct Seen {
 impl Survey {
     /// Nothing seen yet.
     pub fn new(wanted: Wanted) -> Self {
-        Self { wanted, names: Namespaces::new(), seen: HashMap::new(), looks: 0 }
+        Self { wanted, names: Namespaces::watched(), seen: HashMap::new(), looks: 0 }
     }
 
     /// Looks into namespaces that somebody else has found and named, whatever is wanted.

@@ -22,25 +22,27 @@ struct Known {
 
 /// Names of network namespaces: `host`, the name under `/run/netns`, or `pid:N` for one that only processes keep.
 ///
-/// Kept fresh by inotify on `/run/netns`; looked up again when an inode is unknown.
-#[derive(Debug)]
+/// Looked up when an inode is unknown, and, by those who watch, when a name under `/run/netns` came or went.
+#[derive(Debug, Default)]
 pub struct Namespaces {
     known: HashMap<NetnsInode, Known>,
     scanned: Option<Instant>,
+    watches: bool,
     pins: Option<Inotify>,
     generation: u64,
 }
 
-impl Default for Namespaces {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
 impl Namespaces {
-    /// Nothing known yet.
+    /// Nothing known yet. For those who ask about what was there when they began: a name that changes later is not
+    /// noticed, nor for a moment a namespace that comes.
     pub fn new() -> Self {
-        Self { known: HashMap::new(), scanned: None, pins: None, generation: 0 }
+        Self::default()
+    }
+
+    /// The same for those who go on asking. inotify keeps the names fresh; it costs the kernel a grace period (20 ms) to
+    /// begin and another to end.
+    pub fn watched() -> Self {
+        Self { watches: true, ..Self::default() }
     }
 
     /// The name of a namespace. `None` if it was gone before anybody could ask.
@@ -102,10 +104,11 @@ impl Namespaces {
                 self.generation += u64::from(changed);
                 changed
             }
-            None => {
+            None if self.watches => {
                 self.pins = watch();
                 self.pins.is_some()
             }
+            None => false,
         }
     }
 

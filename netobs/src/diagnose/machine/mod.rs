@@ -49,6 +49,7 @@ impl Machine {
 
     /// Forgets all that was read: the next answers are of the machine as it is then.
     pub fn forget(&mut self) {
+        self.namespaces = Namespaces::new();
         self.opened.clear();
         self.all = None;
     }

@@ -178,7 +178,7 @@ impl Attached {
         let filter = Filter::compile(expression)?;
         let selection = Selection { depth: Depth::Netfilter, ..Selection::default() };
         let (mut session, ring) = Session::attach(kernel, &filter, &selection)?;
-        let mut namespaces = Namespaces::new();
+        let mut namespaces = Namespaces::watched();
         session.attach_netfilter(&mut namespaces);
         let narrator = Narrator::new(kernel, namespaces);
         let since = monotonic();
