@@ -118,7 +118,12 @@ impl Hook {
     pub const fn is_transmit(self) -> bool {
         matches!(
             self,
-            Self::NetDevQueue | Self::NetDevStartXmit | Self::TcEgress | Self::NfOutput | Self::NfPostrouting
+            Self::NetDevQueue
+                | Self::NetDevStartXmit
+                | Self::TcEgress
+                | Self::NfOutput
+                | Self::NfPostrouting
+                | Self::NeighEventSendDone
         )
     }
 
@@ -151,7 +156,6 @@ impl Hook {
                 | Self::IcmpSend
                 | Self::Icmp6Send
                 | Self::NeighCreate
-                | Self::NeighEventSendDone
                 | Self::NeighUpdate
                 | Self::NeighUpdateDone
                 | Self::Function

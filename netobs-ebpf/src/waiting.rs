@@ -1,9 +1,10 @@
 //! Packets that wait until a neighbour has said where it is.
 //!
-//! The kernel keeps them in the neighbour's own queue. A packet that a socket sends is first seen when it leaves that
-//! queue, so each is remembered by its address as soon as it is in it, followed or not; that the addresses are forgotten
-//! again cannot be seen to. What is found under an address counts only for a packet that comes out of that very queue:
-//! one that is sent while the neighbour's answer is taken in, or dropped (user space looks at the drop's reason).
+//! The kernel keeps them in the neighbour's own queue, and there a packet that a socket sends may be seen for the first
+//! time, and the last. Where the answer comes at once it has left the queue before it is looked for there; so each is
+//! remembered by its address, followed or not. That the addresses are forgotten again cannot be seen to: what is found
+//! under one counts only for a packet that comes out of that very queue, one that is sent while the neighbour's answer is
+//! taken in, or dropped (user space looks at the drop's reason).
 
 use core::ptr::{addr_of, read_volatile};
 
@@ -16,10 +17,10 @@ use netobs_ebpf::{Counter, Hook, MISSING, Wait, nud, slot};
 use crate::access::{Access, Probed, offset};
 use crate::counters::count;
 use crate::identity;
-use crate::observe::place;
+use crate::observe::{Spot, observe, place};
 use crate::packet::Extent;
 use crate::record::{EVENTS, NO_WAKEUP, device_name};
-use crate::seen::Time;
+use crate::seen::{self, Time};
 
 /// Of a queue that is longer than this nothing more is remembered: under a flood for somebody who does not answer the
 /// first packets tell what there is to tell.
@@ -106,7 +107,15 @@ impl Neighbour {
             return;
         }
         self.remember(last, now, true);
-        begun(last, self.0);
+        let mut packet = followed(last);
+        if packet == 0 {
+            // SAFETY: the helper behind Probed checks every address.
+            unsafe { observe::<Probed>(Spot::new(Hook::NeighEventSendDone), last as *const u8) };
+            packet = followed(last);
+        }
+        if packet != 0 {
+            record_wait(self.0, packet, now, Hook::NeighEventSendDone as u64);
+        }
     }
 
     /// It is about to be updated, to this state.
@@ -191,22 +200,16 @@ impl Neighbour {
     }
 }
 
-/// Records that a packet waits, if it is followed.
+/// The packet with this skb, if it is followed; else 0.
 #[inline(always)]
-fn begun(skb: u64, neighbour: u64) {
-    if !crate::seen::is_anything_followed() || !identity::may_be_followed(skb) {
-        return;
+fn followed(skb: u64) -> u64 {
+    if !seen::is_anything_followed() {
+        return 0;
     }
     // SAFETY: the helper behind Probed checks every address.
-    let packet = unsafe {
-        let extent = Extent::of::<Probed>(Hook::Function, skb as *const u8);
-        identity::of_followed(skb, &extent)
-    };
-    if packet != 0 {
-        // SAFETY: the helper has no preconditions.
-        let since = unsafe { bpf_ktime_get_ns() };
-        record_wait(neighbour, packet, since, Hook::NeighEventSendDone as u64);
-    }
+    let extent = || unsafe { Extent::of::<Probed>(Hook::NeighEventSendDone, skb as *const u8) };
+    // SAFETY: as above; it is that skb's extent.
+    unsafe { identity::find_followed(skb, extent) }.map_or(0, |(packet, _)| packet)
 }
 
 /// A packet was recorded at a place that it may have come to out of a neighbour's queue: records that, once.

@@ -7,10 +7,10 @@ use netobs_ebpf::Hook;
 
 use super::pieces::Uncut;
 use super::{Drop, Hop, Journey, Passage, Rewrite, RewriteKind, Step, nat};
-use crate::event::{Call, Event, Headers, Origin, PacketId, Wait, Wrapper};
+use crate::event::{Call, Detail, Event, Headers, Origin, PacketId, Proto, Wait, Wrapper};
 use crate::netns::NetnsInode;
 
-/// A journey that ended may still get one event: the copy that a raw socket held is freed when it is read.
+/// A journey that ended may still get one event: the copy that a socket held is freed when it is read.
 const SETTLE: u64 = 20_000_000;
 /// A journey of which nothing is heard for so long is over.
 const QUIET: u64 = 300_000_000;
@@ -28,8 +28,8 @@ const AF_PACKET: u16 = libc::AF_PACKET as u16;
 #[derive(Debug, Default)]
 pub struct Tracker {
     open: HashMap<PacketId, Journey>,
-    /// Ended, in the order they ended: when to hand them out.
-    ended: VecDeque<(u64, PacketId)>,
+    /// Ended: when to hand them out.
+    ended: BTreeSet<(u64, PacketId)>,
     /// Under way, oldest first: when to ask whether anything was heard of them.
     waiting: VecDeque<(u64, PacketId)>,
     /// Start of every open journey.
@@ -73,10 +73,10 @@ impl Tracker {
             }
         };
         journey.last = journey.last.max(event.time);
-        let was_over = journey.is_over();
+        let before = journey.settles();
         journey.take(event);
-        if journey.is_over() && !was_over {
-            self.ended.push_back((event.time + SETTLE, event.packet));
+        if let Some(time) = journey.settles().filter(|time| before != Some(*time)) {
+            self.ended.insert((event.time + time, event.packet));
         }
     }
 
@@ -115,11 +115,11 @@ impl Tracker {
 
     /// Journeys that are over at `now` (`CLOCK_MONOTONIC`, nanoseconds), in the order they began.
     pub fn finished(&mut self, now: u64) -> Vec<Journey> {
-        while let Some((due, packet)) = self.ended.front().copied() {
-            if due > now {
+        while let Some((due, packet)) = self.ended.first().copied() {
+            if due > now && self.open.len() <= OPEN {
                 break;
             }
-            self.ended.pop_front();
+            self.ended.pop_first();
             self.close(packet);
         }
         while let Some((due, packet)) = self.waiting.front().copied() {
@@ -213,6 +213,22 @@ impl Journey {
         self.taken.is_some() || self.consumed.is_some() || self.dropped.is_some()
     }
 
+    /// How long after its end there may be more to hear of it. `None` while it is not over.
+    fn settles(&self) -> Option<u64> {
+        // What answers a ping through a raw socket is freed at once; whoever reads the copy may take a while to.
+        let may_be_read = self.taken.is_none() && self.dropped.is_some() && self.is_echo_reply();
+        self.is_over().then_some(if may_be_read { QUIET } else { SETTLE })
+    }
+
+    fn is_echo_reply(&self) -> bool {
+        let reply = match self.now.proto {
+            Proto::Icmp => 0,
+            Proto::Icmp6 => 129,
+            _ => return false,
+        };
+        matches!(self.now.detail, Detail::Icmp { kind, .. } if kind == reply)
+    }
+
     fn take(&mut self, event: &Event) {
         match event.hook {
             Hook::SkbCopyDatagram | Hook::TcpProbe => {
@@ -232,7 +248,7 @@ impl Journey {
             | Hook::TcEgress => self.pass(event),
             // Recorded as calls.
             Hook::Function => {}
-            // Recorded as waits.
+            // Recorded as waits. A packet may be seen there for the first time, on its way to its first hop.
             Hook::NeighCreate | Hook::NeighEventSendDone | Hook::NeighUpdate | Hook::NeighUpdateDone => {}
             Hook::FibTableLookup | Hook::Fib6TableLookup => self.look_up(event),
             Hook::IcmpSend | Hook::Icmp6Send => {

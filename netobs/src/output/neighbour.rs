@@ -52,6 +52,11 @@ impl NeighbourRecord {
         format!("neighbour: {address}{device} {what}{waited}")
     }
 
+    /// Whether the packet may lie in the neighbour's queue still.
+    pub(super) fn is_pending(&self) -> bool {
+        self.outcome == "pending"
+    }
+
     /// Whether the packet came no further.
     pub(super) fn is_fault(&self) -> bool {
         self.outcome != "answered"

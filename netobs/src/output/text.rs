@@ -101,7 +101,7 @@ pub(super) fn packet(out: &mut impl Write, packet: &PacketRecord, style: Style) 
 fn answered(answer: &AnswerRecord) -> String {
     let verb = if answer.sent == Some(true) { "answered" } else { "to be answered" };
     let proto = if answer.proto == "icmp6" { "ICMPv6" } else { "ICMP" };
-    let place = answer.netns.as_ref().map(|netns| format!(" by {}", printable(netns))).unwrap_or_default();
+    let place = named("by", &answer.netns);
     format!("{verb}{place} with {proto} {}", answer.meaning)
 }
 
@@ -122,7 +122,7 @@ fn clamping(mss: &MssRecord) -> Option<(u16, u16)> {
 fn too_large(mss: &MssRecord) -> Option<String> {
     let smallest = mss.smallest_mtu.as_ref().filter(|_| mss.fits == Some(false))?;
     let device = printable(smallest.device.as_deref()?);
-    let place = smallest.netns.as_ref().map(|netns| format!(" in {}", printable(netns))).unwrap_or_default();
+    let place = named("in", &smallest.netns);
     let asked = mss.clamped_to.unwrap_or(mss.offered);
     let fitting = mss.would_fit.map(|size| format!("; {size} would fit")).unwrap_or_default();
     Some(format!("mss {asked} is too large for {device}{place}, whose MTU is {}{fitting}", smallest.bytes))
@@ -166,9 +166,17 @@ fn ending(out: &mut impl Write, packet: &PacketRecord, style: Style) -> io::Resu
             style.good(&format!("left this machine through {device}{place}"))
         }
         "cloned-away" => format!("{}{place}{by}", cloned_away(packet, end)),
-        _ => style.change(&format!("no more seen of it{place}{by}")),
+        _ => style.change(&match waits_for(packet) {
+            Some(neighbour) => format!("waiting still{}", named("in", &neighbour.netns)),
+            None => format!("no more seen of it{place}{by}"),
+        }),
     };
     writeln!(out, "{at}  {line}")
+}
+
+/// Whom a packet waits for that nothing else was heard of since.
+fn waits_for(packet: &PacketRecord) -> Option<&NeighbourRecord> {
+    packet.neighbours.last().filter(|last| last.is_pending() && last.before_hop >= packet.hops.len())
 }
 
 fn cloned_away(packet: &PacketRecord, end: Option<&EndRecord>) -> String {
@@ -192,11 +200,13 @@ fn receiver(socket: &Receiver) -> String {
     format!("{who}{port}")
 }
 
+/// ` in lab-c1`, or nothing.
+fn named(label: &str, name: &Option<String>) -> String {
+    name.as_ref().map(|name| format!(" {label} {}", printable(name))).unwrap_or_default()
+}
+
 fn dropped(out: &mut impl Write, drop: &DropRecord, style: Style) -> io::Result<()> {
     let reason = drop.reason.clone().unwrap_or_else(|| format!("reason {}", drop.reason_number));
-    let named = |label: &str, name: &Option<String>| {
-        name.as_ref().map(|name| format!(" {label} {}", printable(name))).unwrap_or_default()
-    };
     let place = format!("{}{}{}", named("in", &drop.netns), named("on", &drop.device), named("by", &drop.function));
     let verb = if drop.fault == Some(false) { "not wanted" } else { "dropped" };
     let line = format!("{verb}{place}: {reason}");

@@ -217,8 +217,8 @@ pub(super) const ROWS: [HookRow; Hook::ALL.len() - 1] = [
         kinds: &[Kind::TpBtf],
         function: "__neigh_event_send",
         prototype: "(struct neighbour *neigh, int rc)",
-        adds: "that a packet waits for a neighbour, and for which",
-        blind_spot: "for which neighbour a packet waited that was dropped or is waiting still",
+        adds: "packets that wait for a neighbour, and for which",
+        blind_spot: "packets that wait for a neighbour where they were made; for whom those waited that were dropped",
     },
     HookRow {
         hook: Hook::NeighUpdate,
