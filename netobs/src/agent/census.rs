@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::container::{Engines, Owner, Place};
+use crate::container::{Engines, Group, Owner, Place};
 use crate::netlink::Socket;
 use crate::netns::{self, Netns, NetnsCookie, NetnsInode, in_each_netns, pin_path, pinned};
 
@@ -38,8 +38,8 @@ pub struct Namespace {
     path: PathBuf,
     /// What it was known by.
     found: Found,
-    /// The container's [`Group::key`], if it is one's.
-    container: Option<String>,
+    /// Each [`Group::key`] of the containers that share it, whoever gave it its name.
+    containers: Vec<String>,
     /// When it was seen first.
     since: Instant,
 }
@@ -144,14 +144,14 @@ impl Census {
             let Some(cookie) = known.or_else(|| cookies.get(&inode).copied()) else { continue };
             let known = known.and_then(|cookie| self.alive.get(&cookie));
             let since = known.map_or(now, |known| known.since);
-            let (name, owner, container) = match known {
+            let (name, owner, containers) = match known {
                 // A pod's namespace outlives the pod's processes by what it takes to clean up.
-                Some(known) if known.container.is_some() && found.processes.is_empty() => {
-                    (Arc::clone(&known.name), known.owner.clone(), known.container.clone())
+                Some(known) if !known.containers.is_empty() && found.processes.is_empty() => {
+                    (Arc::clone(&known.name), known.owner.clone(), known.containers.clone())
                 }
                 _ => self.identify(&found, places),
             };
-            alive.insert(cookie, Namespace { name, inode, cookie, owner, path, found, container, since });
+            alive.insert(cookie, Namespace { name, inode, cookie, owner, path, found, containers, since });
         }
         let is_same = |known: &Namespace| self.alive.get(&known.cookie).is_some_and(|old| old.path == known.path);
         self.generation += u64::from(alive.len() != self.alive.len() || !alive.values().all(is_same));
@@ -162,22 +162,27 @@ impl Census {
         }
         let Self { alive, gone, engines, .. } = self;
         gone.retain(|cookie, (_, since)| !alive.contains_key(cookie) && now.duration_since(*since) < MEMORY);
-        let containers: HashSet<_> = alive.values().filter_map(|known| known.container.as_deref()).collect();
+        let containers: HashSet<_> = alive.values().flat_map(|known| &known.containers).map(String::as_str).collect();
         engines.keep(|key| containers.contains(key));
     }
 
     /// Whether more may be known of a namespace by now.
     fn is_due(&self, known: &Namespace, now: Instant) -> bool {
-        match &known.container {
-            Some(container) => self.engines.is_due(container),
-            None => !known.found.is_host && now.duration_since(known.since) < YOUTH,
+        if known.containers.is_empty() {
+            return !known.found.is_host && now.duration_since(known.since) < YOUTH;
         }
+        known.containers.iter().any(|container| self.engines.is_due(container))
     }
 
     /// Takes in namespaces that just got a name under `/run/netns`, without looking at anything else.
     pub fn take(&mut self, pins: Vec<NewPin>) {
         for NewPin { name, inode, cookie } in pins {
             self.generation += 1;
+            // Inodes are given out again: whoever had this one has gone.
+            let now = Instant::now();
+            for (dead, known) in self.alive.extract_if(|_, known| known.inode == inode && known.cookie != cookie) {
+                self.gone.insert(dead, (known.name, now));
+            }
             // A process in it, or another name, may have brought it here under its right name already.
             self.alive.entry(cookie).or_insert_with(|| Namespace {
                 name: name.as_str().into(),
@@ -186,8 +191,8 @@ impl Census {
                 owner: Owner::default(),
                 path: pin_path(&name),
                 found: Found { pin: Some(name), ..Found::default() },
-                container: None,
-                since: Instant::now(),
+                containers: Vec::new(),
+                since: now,
             });
         }
     }
@@ -213,18 +218,22 @@ impl Census {
         self.alive.contains_key(&cookie)
     }
 
-    fn identify(&self, found: &Found, places: &[(i32, Place)]) -> (Arc<str>, Owner, Option<String>) {
+    fn identify(&self, found: &Found, places: &[(i32, Place)]) -> (Arc<str>, Owner, Vec<String>) {
         if found.is_host {
-            return ("host".into(), Owner::default(), None);
+            return ("host".into(), Owner::default(), Vec::new());
         }
-        let groups = places.iter().flat_map(|(_, place)| &place.groups);
-        if let Some((group, owner)) = self.engines.first(groups) {
+        let groups = || places.iter().flat_map(|(_, place)| &place.groups);
+        if let Some(owner) = self.engines.first(groups()) {
             let name = owner.name().unwrap_or_else(|| UNNAMED.to_owned());
-            return (name.into(), owner.clone(), Some(group.key()));
+            let mut containers: Vec<_> =
+                groups().filter(|group| self.engines.owner(group).is_some()).map(Group::key).collect();
+            containers.sort_unstable();
+            containers.dedup();
+            return (name.into(), owner.clone(), containers);
         }
         let unit = places.iter().find_map(|(_, place)| place.unit.clone());
         let name = found.pin.clone().or(unit).map_or_else(|| UNNAMED.into(), Into::into);
-        (name, Owner::default(), None)
+        (name, Owner::default(), Vec::new())
     }
 }
 
@@ -288,6 +297,23 @@ mod tests {
     use std::io::Write;
 
     use super::*;
+
+    #[test]
+    fn an_inode_that_is_given_out_again_is_anothers() {
+        let pin = |name: &str, cookie| NewPin {
+            name: name.to_owned(),
+            inode: NetnsInode(4_026_532_000),
+            cookie: NetnsCookie(cookie),
+        };
+        let mut census = Census::default();
+        census.take(vec![pin("web", 7)]);
+        census.take(vec![pin("web", 7)]);
+        assert!(census.is_alive(NetnsCookie(7)));
+        census.take(vec![pin("db", 8)]);
+        assert!(census.is_alive(NetnsCookie(8)) && !census.is_alive(NetnsCookie(7)));
+        let name = |cookie| census.name(NetnsCookie(cookie)).map(|name| &**name);
+        assert_eq!((name(7), name(8)), (Some("web"), Some("db")), "what is gone is remembered for a while");
+    }
 
     #[test]
     fn the_host_is_called_host_and_found_once() {

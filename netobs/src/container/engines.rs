@@ -59,25 +59,30 @@ impl Engines {
             }
             self.known.insert(group.key(), Known { owner, is_settled, since, asked: now });
         }
-        let ids: Vec<_> = unnamed.iter().filter(|group| group.may_be_listed()).map(|group| &*group.id).collect();
-        if !ids.is_empty() {
-            self.ask(&ids, now);
+        unnamed.retain(|group| group.may_be_listed());
+        if !unnamed.is_empty() {
+            self.ask(&unnamed, now);
         }
     }
 
-    fn ask(&mut self, ids: &[&str], now: Instant) {
+    fn ask(&mut self, groups: &[&Group], now: Instant) {
+        let ids: Vec<_> = groups.iter().map(|group| &*group.id).collect();
         self.silent.retain(|_, since| now.duration_since(*since) < SILENCE);
         for engine in api::engines() {
             if !engine.is_there() || self.silent.contains_key(&engine) {
                 continue;
             }
-            let Some(listed) = engine.some(ids, PATIENCE) else {
+            let Some(listed) = engine.some(&ids, PATIENCE) else {
                 self.silent.insert(engine, now);
                 continue;
             };
             for listed in listed {
-                if let Some(known) = self.known.get_mut(&listed.id) {
-                    (known.owner, known.is_settled) = (Some(listed.owner(engine.runtime)), true);
+                let group = groups.iter().find(|group| group.id == listed.id);
+                if let Some((group, known)) = group.zip(self.known.get_mut(&listed.id)) {
+                    let owner = listed.owner(engine.runtime);
+                    // An engine in a hurry may leave out the pod.
+                    known.is_settled = is_named(&owner, group);
+                    known.owner = Some(owner);
                 }
             }
         }
@@ -89,11 +94,12 @@ impl Engines {
     }
 
     /// Of several containers that share something the first that has a name, or the first.
-    pub fn first<'a>(&self, groups: impl Iterator<Item = &'a Group>) -> Option<(&'a Group, &Owner)> {
-        let mut owned = groups.filter_map(|group| Some((group, self.owner(group)?)));
+    pub fn first<'a>(&self, groups: impl Iterator<Item = &'a Group>) -> Option<&Owner> {
+        let known = groups.filter_map(|group| self.known.get(&group.key()));
+        let mut owned = known.filter_map(|known| Some((known.is_settled, known.owner.as_ref()?)));
         let first = owned.next()?;
-        let is_settled = |(group, _): &(&Group, &Owner)| self.known.get(&group.key()).is_some_and(|it| it.is_settled);
-        Some(std::iter::once(first).chain(owned).find(is_settled).unwrap_or(first))
+        let named = std::iter::once(first).chain(owned).find(|(is_settled, _)| *is_settled);
+        Some(named.unwrap_or(first).1)
     }
 
     /// Whether it is time to learn more of a container, by its [`Group::key`].
@@ -162,10 +168,7 @@ mod tests {
             let is_settled = is_named(&owner, group);
             engines.known.insert(group.key(), Known { owner: Some(owner), is_settled, since: now, asked: now });
         }
-        let first = |groups: &[&Group]| {
-            let (_, owner) = engines.first(groups.iter().copied())?;
-            Some(owner.container.clone())
-        };
+        let first = |groups: &[&Group]| engines.first(groups.iter().copied()).map(|owner| owner.container.clone());
         assert_eq!(first(&[&other, &holder, &web]).as_deref(), Some("web"));
         assert_eq!(first(&[&other, &holder]).as_deref(), Some("0a1b2c3d4e5f-infra"));
         assert_eq!(first(&[&other]), None);
