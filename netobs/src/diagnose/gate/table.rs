@@ -28,22 +28,30 @@ pub fn table(netns: &str, handle: &Netns) -> netlink::Result<(Option<Finding>, S
 }
 
 fn finding(netns: &str, entries: u64, limit: u64, totals: &Totals, sample: Sample) -> Finding {
-    let kept = sample.seen > 0 && sample.assured == sample.seen;
+    // The kernel looks for one to throw out in 8 buckets only (NF_CT_EVICTION_RANGE of early_drop, 6.18): hardly any new
+    // flow finds one there if they are as rare as this.
+    let kept = sample.seen > 0 && sample.assured * 100 >= sample.seen * 99;
+    let all = sample.assured == sample.seen;
     let full = entries >= limit;
     // Entries come and go while we look.
     let brimming = entries.saturating_add(limit / 100) >= limit;
     let level = format!("{entries} of {limit} entries");
     let how = if brimming { "full" } else { "nearly full" };
     let (cause, force, becomes) = match (kept, brimming) {
-        (true, true) => (
+        (true, true) if all => (
             "conntrack-full",
             if full { Force::Stops } else { Force::Harms },
             "it holds only flows that the kernel never throws out, so the first packet of each new flow is dropped",
         ),
+        (true, true) => (
+            "conntrack-full",
+            Force::Harms,
+            "it holds hardly any flow that the kernel throws out, so the first packet of most new flows is dropped",
+        ),
         (true, false) => (
             "conntrack-full",
             Force::Harms,
-            "it holds only flows that the kernel never throws out, so the first packet of each new flow is going to be \
+            "it holds hardly any flow that the kernel throws out, so the first packet of most new flows is going to be \
              dropped as soon as it is",
         ),
         (false, true) => (
@@ -88,5 +96,39 @@ fn finding(netns: &str, entries: u64, limit: u64, totals: &Totals, sample: Sampl
             "the limit is one number for the whole machine, and each namespace's own entries are held against it"
                 .into(),
         ],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::conntrack::Statistics;
+
+    /// The verdict on a table of 1,000 that holds so many, so many of a thousand of which are assured.
+    fn verdict(entries: u64, assured: u64) -> (&'static str, Force) {
+        let counted = Statistics::default().totals();
+        let finding = finding("host", entries, 1000, &counted, Sample { seen: 1000, assured });
+        (finding.cause, finding.force)
+    }
+
+    #[test]
+    fn full_of_flows_that_stay() {
+        assert_eq!(verdict(1000, 1000), ("conntrack-full", Force::Stops));
+        // Entries may go while we look.
+        assert_eq!(verdict(995, 1000), ("conntrack-full", Force::Harms));
+        assert_eq!(verdict(900, 1000), ("conntrack-full", Force::Harms));
+    }
+
+    #[test]
+    fn a_few_that_may_be_thrown_out_are_room_for_hardly_any() {
+        assert_eq!(verdict(1000, 999), ("conntrack-full", Force::Harms));
+        assert_eq!(verdict(1000, 990), ("conntrack-full", Force::Harms));
+    }
+
+    #[test]
+    fn many_that_may_be_thrown_out_are_room_enough() {
+        assert_eq!(verdict(1000, 989), ("conntrack-early-drop", Force::Harms));
+        assert_eq!(verdict(1000, 0), ("conntrack-early-drop", Force::Harms));
+        assert_eq!(verdict(900, 0), ("conntrack-early-drop", Force::Harms));
     }
 }
