@@ -35,7 +35,7 @@ enum Command {
     /// Builds a lab; if it is up, mends whatever is not as its topology says.
     Up {
         /// What to build: one that `netobs lab topologies` lists, or a topology file.
-        #[arg(default_value = "default")]
+        #[arg(default_value = Builtin::DEFAULT)]
         topology: String,
         /// What to call it: its namespaces are NAME-NODE.
         #[arg(long, value_name = "LAB", default_value = LabName::DEFAULT)]
@@ -58,6 +58,8 @@ enum Command {
     },
     /// Lists the labs and their nodes, and what is not as it should be.
     Status {
+        /// Of this lab only.
+        lab: Option<String>,
         /// How to print them.
         #[arg(long, value_enum, default_value_t)]
         format: Format,
@@ -125,7 +127,7 @@ pub(super) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let done = match arguments.command {
         Command::Up { topology, name, format } => return up(&topology, &name, format),
         Command::Down { lab, all, format } => down(&lab, all, format),
-        Command::Status { format } => status(format),
+        Command::Status { lab, format } => status(lab.as_deref(), format),
         Command::Exec { node, name, command } => return exec(&node, name.as_deref(), &command),
         Command::Topologies { format } => topologies(format),
         Command::Schema { file } => schema(file.as_deref()),
@@ -172,7 +174,7 @@ fn tell_built(name: &str, built: &lab::Built, format: Format) -> anyhow::Result<
     }
     if !built.mended.is_empty() {
         let mended: String = built.mended.iter().map(|what| format!("  mended: {}\n", printable(what))).collect();
-        return print(&format!("lab `{lab}` is whole again after {seconds:.2} s\n{mended}"));
+        return print(&format!("lab `{lab}` is whole again after {seconds:.3} s\n{mended}"));
     }
     if built.already {
         return print(&format!("lab `{lab}` is up already\n"));
@@ -180,9 +182,9 @@ fn tell_built(name: &str, built: &lab::Built, format: Format) -> anyhow::Result<
     let mut names: Vec<_> = built.state.nodes.iter().take(NAMES).map(|node| node.namespace.clone()).collect();
     let left = built.state.nodes.len() - names.len();
     names.extend((left > 0).then(|| format!("and {left} more")));
-    let mut text = format!("lab `{lab}` is up after {seconds:.2} s: {}\n", names.join(", "));
+    let mut text = format!("lab `{lab}` is up after {seconds:.3} s: {}\n", names.join(", "));
     text += &notes(built.state.nodes.iter().map(|node| (node.node.as_str(), node.notes.as_slice())));
-    let named = if name == LabName::DEFAULT { String::new() } else { format!(" --name {name}") };
+    let named = lab::name_option(name);
     text += &format!("  look at it:   netobs lab graph{named}\n");
     let experiments = &built.state.topology.experiments;
     for (experiment, title) in experiments.iter().zip(["try it:", "or:"].into_iter().chain(std::iter::repeat(""))) {
@@ -249,7 +251,7 @@ fn down(lab: &str, all: bool, format: Format) -> anyhow::Result<()> {
                         print_record("lab_down", &record)?;
                     }
                     Format::Text if removed.existed => {
-                        print(&format!("lab `{lab}` is removed after {seconds:.2} s\n"))?
+                        print(&format!("lab `{lab}` is removed after {seconds:.3} s\n"))?
                     }
                     Format::Text => print(&format!("there is no lab `{lab}`, nothing to remove\n"))?,
                 }
@@ -260,9 +262,10 @@ fn down(lab: &str, all: bool, format: Format) -> anyhow::Result<()> {
     if failures.is_empty() { Ok(()) } else { Err(anyhow::anyhow!(failures.join("; "))) }
 }
 
-fn status(format: Format) -> anyhow::Result<()> {
+fn status(lab: Option<&str>, format: Format) -> anyhow::Result<()> {
+    let lab = lab.map(lab_name).transpose()?;
     root("looking into a lab's namespaces")?;
-    let labs = lab::status()?;
+    let labs = lab::status(lab.as_ref())?;
     if format == Format::Json {
         return labs.iter().try_for_each(|lab| print_record("lab", lab));
     }
@@ -276,9 +279,13 @@ fn status(format: Format) -> anyhow::Result<()> {
 /// A lab with a line per node, and beneath it what is wrong.
 fn table(lab: &LabStatus) -> String {
     let health = match lab.state {
-        lab::Health::Up => "up",
-        lab::Health::Changed => "up, but changed; `netobs lab up` mends it",
-        lab::Health::Unfinished => "unfinished: `netobs lab up` builds it anew, `netobs lab down` removes what is left",
+        lab::Health::Up => "up".to_owned(),
+        lab::Health::Changed => format!("up, but changed; `{}` mends it", printable(&lab.up_again())),
+        lab::Health::Unfinished => format!(
+            "unfinished: `{}` builds it anew, `netobs lab down {}` removes what is left",
+            printable(&lab.up_again()),
+            lab.lab
+        ),
     };
     let mut text = format!("lab `{}` (topology {}): {health}\n", lab.lab, lab.topology);
     text += &lab.file.as_ref().map_or_else(String::new, |file| format!("  {}\n", printable(file)));

@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use super::cgroup::Limit;
+use super::cgroup::{Group, Limit};
 use super::container::Container;
-use super::etc::Etc;
+use super::etc::{Etc, hosts};
 use super::init::Instructions;
 use super::lock::Lock;
 use super::process::Identity;
@@ -94,7 +94,7 @@ pub(super) fn plan(lab: &LabName, node: &Node) -> Result<NodeState> {
     let mut notes = Vec::new();
     let mut group = |limit: Option<Limit>, what: &str| {
         let planned = cgroup::plan(lab, &node.name, limit?);
-        planned.map_err(|reason| notes.push(format!("no {what} limit: {reason}"))).ok()
+        planned.map_err(|reason| notes.push(format!("{}: {reason}", cgroup::refusal(what)))).ok()
     };
     let cgroup = group(node.memory_limit.map(Limit::Memory), "memory");
     let cpu_cgroup = group(node.cpu_percent.map(Limit::Cpu), "CPU");
@@ -102,17 +102,13 @@ pub(super) fn plan(lab: &LabName, node: &Node) -> Result<NodeState> {
     Ok(NodeState { node, namespace, cgroup, cpu_cgroup, notes, init: None, netns: None, cookie: None })
 }
 
-/// Starts a node's PID 1, and writes down by what it can be found.
-pub(super) fn start(
-    lab: &LabName,
-    topology: &Topology,
-    node: &Node,
-    known: &mut NodeState,
-) -> Result<(Container, Netns)> {
+/// Starts a node's PID 1 in its groups, and writes down by what it can be found.
+pub(super) fn start(lab: &LabName, node: &Node, hosts: &str, known: &mut NodeState) -> Result<(Container, Netns)> {
     interrupt::check()?;
-    let Etc { resolv_conf, hosts } = Etc::of(lab, topology, node);
-    let services = node.services.clone();
-    let instructions = Instructions { lab: lab.to_string(), node: node.name.clone(), resolv_conf, hosts, services };
+    let resolv_conf = Etc::of(lab, node, hosts).resolv_conf;
+    let (lab, services) = (lab.to_string(), node.services.clone());
+    let (node, hosts, groups) = (node.name.clone(), hosts.to_owned(), limit(node, known));
+    let instructions = Instructions { lab, node, resolv_conf, hosts, services, groups };
     let container = Container::start(&instructions)?;
     let netns = Netns::of_process(container.process.pid)?;
     known.init = Identity::of(container.process.pid);
@@ -127,39 +123,19 @@ fn build(state: &mut State) -> Result<()> {
     let topology = state.topology.clone();
     let mut containers = Vec::new();
     let mut namespaces = Vec::new();
+    let hosts = hosts(&topology);
+    drop(pin::prepare_directory()?);
     for (node, known) in topology.nodes.iter().zip(&mut state.nodes) {
-        let (container, netns) = start(&state.lab, &topology, node, known)?;
+        let (container, netns) = start(&state.lab, node, &hosts, known)?;
         containers.push(container);
         namespaces.push(netns);
     }
     // From here on the strangers among a namespace's processes can be told from those of a later one.
     state.save()?;
     interrupt::check()?;
-    for ((node, known), container) in topology.nodes.iter().zip(&mut state.nodes).zip(&containers) {
-        limit(node, known, container);
-        interrupt::check()?;
-    }
-
-    let mut nodes = Vec::new();
-    for (node, netns) in topology.nodes.iter().zip(&namespaces) {
-        sysctl::write(node, netns, Stage::BeforeLinks)?;
-        let socket = Socket::open_in(netns).map_err(Error::netlink(&node.name))?;
-        nodes.push(Wired { node, netns, socket });
-    }
-    interrupt::check()?;
-    wire(&state.lab, &topology, &mut nodes)?;
-    interrupt::check()?;
-    for wired in &nodes {
-        sysctl::write(wired.node, wired.netns, Stage::AfterLinks)?;
-    }
+    make_network(&state.lab, &topology, &namespaces)?;
     for (known, container) in state.nodes.iter_mut().zip(&containers) {
         known.notes.extend(container.wait_prepared()?);
-    }
-    // Before the rules: connection tracking starts with them, and shall not begin with our pings.
-    ready::wait(&topology, &mut nodes)?;
-    for wired in &nodes {
-        interrupt::check()?;
-        nat::load(&topology, wired.node, wired.netns)?;
     }
     interrupt::check()?;
     pin::pin_all(state.nodes.iter().map(|known| known.namespace.as_str()).zip(&namespaces))?;
@@ -175,11 +151,37 @@ fn build(state: &mut State) -> Result<()> {
     state.save()
 }
 
-/// A machine that does not allow it is no reason not to build the lab; `status` tells.
-pub(super) fn limit(node: &Node, known: &mut NodeState, container: &Container) {
-    for (what, limit, group) in known.limits(node) {
-        if let Err(error) = cgroup::create(&group, limit).and_then(|()| cgroup::join(&group, container.process.pid)) {
-            known.notes.push(format!("no {what} limit: {}: {error}", group.display()));
+/// Makes devices, addresses and routes, with the settings before and after them, and rules once packets pass.
+fn make_network(lab: &LabName, topology: &Topology, namespaces: &[Netns]) -> Result<()> {
+    let mut nodes = Vec::new();
+    for (node, netns) in topology.nodes.iter().zip(namespaces) {
+        interrupt::check()?;
+        sysctl::write(node, netns, Stage::BeforeLinks)?;
+        let socket = Socket::open_in(netns).map_err(Error::netlink(&node.name))?;
+        nodes.push(Wired { node, netns, socket });
+    }
+    wire(lab, topology, &mut nodes)?;
+    interrupt::check()?;
+    for wired in &nodes {
+        sysctl::write(wired.node, wired.netns, Stage::AfterLinks)?;
+    }
+    // Before the rules: connection tracking starts with them, and shall not begin with our pings.
+    ready::wait(topology, &mut nodes)?;
+    for wired in &nodes {
+        interrupt::check()?;
+        nat::load(topology, wired.node, wired.netns)?;
+    }
+    Ok(())
+}
+
+/// Makes a node's groups. A machine that does not allow it is no reason not to build the lab; `status` tells.
+fn limit(node: &Node, known: &mut NodeState) -> Vec<Group> {
+    let mut groups = Vec::new();
+    for (group, limit) in known.limits(node) {
+        match cgroup::create(&group.path, limit) {
+            Ok(()) => groups.push(group),
+            Err(error) => known.notes.push(group.refused(&error)),
         }
     }
+    groups
 }

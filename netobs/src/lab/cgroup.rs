@@ -7,6 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::fcntl::{Flock, FlockArg};
+use serde::{Deserialize, Serialize};
 
 use super::{Error, LabName, Result};
 
@@ -69,6 +70,27 @@ impl Limit {
 /// The share of each period, in microseconds. The kernel takes no less than a thousand (`min_cfs_quota_period`).
 fn quota(percent: u32) -> u64 {
     (u64::from(percent) * PERIOD / 100).max(1000)
+}
+
+/// How every note begins that says that the machine does not allow a limit; `what` is `memory` or `CPU`.
+pub(super) fn refusal(what: &str) -> String {
+    format!("no {what} limit")
+}
+
+/// A group that limits a process.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Group {
+    /// `memory` or `CPU`.
+    pub(super) what: String,
+    /// Its directory.
+    pub(super) path: PathBuf,
+}
+
+impl Group {
+    /// What is said of a limit that the machine does not allow.
+    pub(super) fn refused(&self, error: &io::Error) -> String {
+        format!("{}: {}: {error}", refusal(&self.what), self.path.display())
+    }
 }
 
 /// Where a controller is.
@@ -173,7 +195,15 @@ fn hands_down(group: &Path, controller: &str) -> io::Result<bool> {
     Ok(fs::read_to_string(group.join(CONTROL))?.split_whitespace().any(|name| name == controller))
 }
 
-/// Moves a process into the group; 0 is the caller.
+/// Moves the calling process into the group, all of it if it has one thread. A thread that moves itself, which version 1
+/// allows, keeps nobody waiting: for a process the kernel waits until no other forks or ends (a grace period of RCU).
+pub(super) fn enter(group: &Path) -> io::Result<()> {
+    let tasks = group.join("tasks");
+    let list = if tasks.exists() { tasks } else { group.join("cgroup.procs") };
+    fs::write(list, "0")
+}
+
+/// Moves a process into the group.
 pub(super) fn join(group: &Path, pid: i32) -> io::Result<()> {
     fs::write(group.join("cgroup.procs"), pid.to_string())
 }

@@ -41,10 +41,12 @@ pub enum Error {
     #[error("a network namespace `{0}` exists already and is not this lab's; remove it, or choose another --name")]
     Taken(String),
     /// A lab that is up was not as its topology says, and could not be made so.
-    #[error("{cause}; `netobs lab up` builds lab `{lab}` anew, `netobs lab down {lab}` removes it")]
+    #[error("{cause}; `{again}` builds lab `{lab}` anew, `netobs lab down {lab}` removes it")]
     NotMended {
         /// The lab.
         lab: LabName,
+        /// What builds it.
+        again: String,
         /// What failed.
         cause: Box<Error>,
     },

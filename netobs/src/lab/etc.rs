@@ -14,31 +14,36 @@ use super::{Error, LabName, Result};
 
 /// What the files hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Etc {
+pub(super) struct Etc<'a> {
     /// `/etc/resolv.conf`.
     pub(super) resolv_conf: String,
     /// `/etc/hosts`.
-    pub(super) hosts: String,
+    hosts: &'a str,
 }
 
-impl Etc {
-    /// What a node's files should hold.
-    pub(super) fn of(lab: &LabName, topology: &Topology, node: &Node) -> Self {
+/// The `/etc/hosts` of every node of a lab.
+pub(super) fn hosts(topology: &Topology) -> String {
+    let mut hosts = "127.0.0.1 localhost\n::1 localhost\n".to_owned();
+    for (node, address) in topology.first_ipv4_of_each() {
+        let _ = writeln!(hosts, "{address} {}", node.name);
+    }
+    hosts
+}
+
+impl<'a> Etc<'a> {
+    /// What a node's files should hold, given what [`hosts`] says.
+    pub(super) fn of(lab: &LabName, node: &Node, hosts: &'a str) -> Self {
         let mut resolv_conf = format!("# {}, in lab {lab}\n", node.name);
         for resolver in &node.resolvers {
             resolv_conf += &format!("nameserver {resolver}\n");
         }
         // Nothing answers in most labs; the default would be to wait twice five seconds for it.
         resolv_conf += "options timeout:1 attempts:1\n";
-        let mut hosts = "127.0.0.1 localhost\n::1 localhost\n".to_owned();
-        for (node, address) in topology.first_ipv4_of_each() {
-            let _ = writeln!(hosts, "{address} {}", node.name);
-        }
         Self { resolv_conf, hosts }
     }
 
     fn files(&self) -> [(&'static str, &str); 2] {
-        [("resolv.conf", &self.resolv_conf), ("hosts", &self.hosts)]
+        [("resolv.conf", &self.resolv_conf), ("hosts", self.hosts)]
     }
 
     /// The files that do not hold what they should.

@@ -15,6 +15,7 @@ use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{Pid, getpid, sethostname};
 use serde::{Deserialize, Serialize};
 
+use super::cgroup::{self, Group};
 use super::container::LEASH;
 use super::server::Servers;
 use super::topology::Service;
@@ -35,6 +36,8 @@ pub struct Instructions {
     pub hosts: String,
     /// The servers to run.
     pub services: Vec<Service>,
+    /// The groups to be in.
+    pub(super) groups: Vec<Group>,
 }
 
 impl Instructions {
@@ -56,6 +59,9 @@ pub(super) enum Report {
 
 /// A directory of this program's that exists on every machine with a lab; in a node it holds the node's own files.
 pub(super) const OWN: &str = "/run/netobs";
+
+/// What the machine's programs keep while it runs.
+const RUN: &str = "/run";
 
 /// Runs as PID 1 until told to end. Not for people: `netobs lab up` starts it.
 pub fn run() -> ExitCode {
@@ -118,7 +124,8 @@ fn reap_until_told(signals: &SigSet, mut servers: Servers) -> ExitCode {
 }
 
 fn prepare(instructions: Instructions) -> Result<(Vec<String>, Servers), String> {
-    let mut notes = Vec::new();
+    let joined = |group: &Group| cgroup::enter(&group.path).map_err(|error| group.refused(&error));
+    let mut notes: Vec<String> = instructions.groups.iter().filter_map(|group| joined(group).err()).collect();
     sethostname(&instructions.node).map_err(|error| format!("set the hostname: {error}"))?;
     separate_mounts()?;
     mount_fresh("proc", "/proc")?;
@@ -136,21 +143,32 @@ fn prepare(instructions: Instructions) -> Result<(Vec<String>, Servers), String>
 
 /// Makes mounts of ours invisible outside, and lets go of other people's namespaces.
 fn separate_mounts() -> Result<(), String> {
+    let separate = |path, how| mount(None::<&str>, path, None::<&str>, how, None::<&str>);
+    let failed = |error| format!("separate the mounts: {error}");
     // Slave, not private: when a stranger unmounts something, our copy must not keep it alive.
-    mount(None::<&str>, "/", None::<&str>, MsFlags::MS_SLAVE | MsFlags::MS_REC, None::<&str>)
-        .map_err(|error| format!("separate the mounts: {error}"))?;
+    separate("/", MsFlags::MS_SLAVE | MsFlags::MS_REC).map_err(failed)?;
+    // Here everything is let go of below, and nothing must come back: every name that a namespace is given would be
+    // mounted in each of a hundred nodes. `/run/netns`, once bound to itself, is of the same peer group as `/run`.
+    match separate(RUN, MsFlags::MS_PRIVATE) {
+        // No mount of its own.
+        Err(Errno::EINVAL) => {}
+        other => other.map_err(failed)?,
+    }
     let mounts = fs::read_to_string("/proc/self/mountinfo").map_err(|error| format!("list the mounts: {error}"))?;
-    // A copy of a pinned namespace would keep it alive after its owner has removed it.
-    for path in mounts.lines().filter_map(nsfs_mount) {
+    for path in mounts.lines().filter_map(foreign_mount) {
         let _ = umount2(path.as_str(), MntFlags::MNT_DETACH);
     }
     Ok(())
 }
 
-/// Where a line of mountinfo says a namespace is mounted: `… root MOUNTPOINT options [tags] - TYPE source options`.
-fn nsfs_mount(line: &str) -> Option<String> {
+/// Where a line of mountinfo says that something is mounted which is none of a node's business: a namespace, which a
+/// copy would keep alive after its owner has removed it, or anything under `/run`. The line is
+/// `… root MOUNTPOINT options [tags] - TYPE source options`.
+fn foreign_mount(line: &str) -> Option<String> {
     let (place, kind) = line.split_once(" - ")?;
-    kind.starts_with("nsfs ").then(|| place.split(' ').nth(4)).flatten().map(unescape)
+    let path = place.split(' ').nth(4).map(unescape)?;
+    let under_run = Path::new(&path).starts_with(RUN) && path != RUN;
+    (under_run || kind.starts_with("nsfs ")).then_some(path)
 }
 
 /// Undoes the kernel's octal escapes for blanks and backslashes (`mangle_path`).
@@ -182,12 +200,16 @@ fn own_etc_file(file: &str, text: &str) -> Result<Option<String>, String> {
 
 #[cfg(test)]
 mod tests {
-    use super::nsfs_mount;
+    use super::foreign_mount;
 
     #[test]
-    fn finds_pinned_namespaces_among_the_mounts() {
-        let pin = r"415 27 0:4 net:[4026532361] /run/netns/a\040b rw shared:9 - nsfs nsfs rw";
-        assert_eq!(nsfs_mount(pin).as_deref(), Some("/run/netns/a b"));
-        assert_eq!(nsfs_mount("27 1 254:0 / / rw,relatime - ext4 /dev/vda rw"), None);
+    fn finds_what_a_node_lets_go_of_among_the_mounts() {
+        let pin = r"415 27 0:4 net:[4026532361] /srv/a\040b rw shared:9 - nsfs nsfs rw";
+        assert_eq!(foreign_mount(pin).as_deref(), Some("/srv/a b"));
+        let user = "416 28 0:44 / /run/user/1000 rw,nosuid - tmpfs tmpfs rw";
+        assert_eq!(foreign_mount(user).as_deref(), Some("/run/user/1000"));
+        assert_eq!(foreign_mount("28 27 0:25 / /run rw,nosuid shared:5 - tmpfs tmpfs rw"), None);
+        assert_eq!(foreign_mount("29 27 0:26 / /runner rw - tmpfs tmpfs rw"), None);
+        assert_eq!(foreign_mount("27 1 254:0 / / rw,relatime - ext4 /dev/vda rw"), None);
     }
 }

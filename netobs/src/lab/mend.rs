@@ -2,13 +2,15 @@
 
 use std::path::PathBuf;
 
-use super::build::{limit, plan, start};
+use super::build::{plan, start};
+use super::cgroup::Group;
 use super::container::Container;
-use super::etc::Etc;
+use super::etc::{Etc, hosts};
 use super::lend::Loan;
 use super::state::{NodeState, Phase, State};
 use super::sysctl::{self, Stage};
 use super::topology::{Node, Topology};
+use super::typed::up;
 use super::wire::{Wired, mark, rewire};
 use super::{Error, Result, cgroup, difference, interrupt, lend, nat, pin, ready, status, teardown};
 use crate::netlink::Socket;
@@ -18,13 +20,13 @@ use crate::netns::Netns;
 /// Mends a lab; `topology` may be another than it was built from. Returns what was done, in sentences. A failure leaves
 /// the lab marked as unfinished, and nothing removed that was right.
 pub(super) fn mend(old: State, topology: Topology, source: Option<PathBuf>) -> Result<(State, Vec<String>)> {
-    let lab = old.lab.clone();
+    let (lab, again) = (old.lab.clone(), up(old.lab.as_str(), &topology.name, source.as_deref()));
     let mut work = Work { lab: old.lab.clone(), done: Vec::new() };
     match work.run(old, topology, source) {
         Ok(state) => Ok((state, work.done)),
         Err(cause) => {
             let cause = interrupt::check().err().map_or(cause, |_| Error::Stopped);
-            Err(Error::NotMended { lab, cause: Box::new(cause) })
+            Err(Error::NotMended { lab, again, cause: Box::new(cause) })
         }
     }
 }
@@ -104,13 +106,14 @@ impl Work {
 
     /// Starts what does not run, and mends the rest.
     fn raise(&mut self, state: &mut State, topology: &Topology) -> Result<()> {
+        let hosts = hosts(topology);
         let mut containers: Vec<Option<Container>> = Vec::new();
         let mut namespaces = Vec::new();
         for (node, known) in topology.nodes.iter().zip(&mut state.nodes) {
             let (container, netns) = match teardown::hold(known) {
                 Some(netns) => (None, netns),
                 None => {
-                    let (container, netns) = start(&self.lab, topology, node, known)?;
+                    let (container, netns) = start(&self.lab, node, &hosts, known)?;
                     (Some(container), netns)
                 }
             };
@@ -121,9 +124,8 @@ impl Work {
         let mut nodes = Vec::new();
         for (index, ((node, known), netns)) in topology.nodes.iter().zip(&mut state.nodes).zip(&namespaces).enumerate()
         {
-            match containers.get(index).and_then(Option::as_ref) {
-                Some(container) => limit(node, known, container),
-                None => self.mend_inside(topology, node, known)?,
+            if containers.get(index).is_some_and(Option::is_none) {
+                self.mend_inside(node, &hosts, known)?;
             }
             let differing = sysctl::mend(node, netns, Stage::BeforeLinks)?;
             self.tell_unless_new(containers.get(index), node, differing);
@@ -169,17 +171,17 @@ impl Work {
     }
 
     /// What a running node's own processes see besides the network.
-    fn mend_inside(&mut self, topology: &Topology, node: &Node, known: &mut NodeState) -> Result<()> {
+    fn mend_inside(&mut self, node: &Node, hosts: &str, known: &mut NodeState) -> Result<()> {
         let Some(init) = known.init else { return Ok(()) };
-        let etc = Etc::of(&self.lab, topology, node);
+        let etc = Etc::of(&self.lab, node, hosts);
         let differing = etc.differences(known, init);
         if !differing.is_empty() {
             etc.write(&node.name, init)?;
             self.tell(&node.name, differing);
         }
-        for (what, limit, group) in known.limits(node) {
-            if !cgroup::is_set(&group, limit) {
-                let set = cgroup::create(&group, limit).and_then(|()| cgroup::join(&group, init.pid));
+        for (Group { what, path }, limit) in known.limits(node) {
+            if !cgroup::is_set(&path, limit) {
+                let set = cgroup::create(&path, limit).and_then(|()| cgroup::join(&path, init.pid));
                 set.map_err(Error::io(format!("{}: set the {what} limit", node.name)))?;
                 self.tell(&node.name, [format!("its {what} limit was not in force")]);
             }

@@ -38,6 +38,7 @@ mod strangers;
 mod sysctl;
 mod teardown;
 mod topology;
+mod typed;
 mod wire;
 
 pub use build::{Built, up, up_from};
@@ -54,3 +55,4 @@ pub use topology::{
     Prefix, Protocol, Published, Route, Service, Snat, Step, Topology, Vxlan, default_topology, find as find_topology,
     parse as parse_topology, schema as topology_schema,
 };
+pub use typed::name_option;

@@ -77,13 +77,26 @@ impl Family {
     }
 }
 
-/// Loads a node's rules, if it has any.
+/// What a namespace may hold before rules are loaded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Before {
+    /// It is new.
+    Nothing,
+    /// Tables of the lab's name, with whatever is in them.
+    Tables,
+}
+
+/// Loads a node's rules, if it has any, into its new namespace.
 pub(super) fn load(topology: &Topology, node: &Node, netns: &Netns) -> Result<()> {
+    load_after(Before::Nothing, topology, node, netns)
+}
+
+fn load_after(before: Before, topology: &Topology, node: &Node, netns: &Netns) -> Result<()> {
     if !needs_rules(node) {
         return Ok(());
     }
     let failed = |message: String| Error::Nft { node: node.name.clone(), message };
-    let text = serde_json::to_string(&rules(topology, node)).map_err(|error| failed(error.to_string()))?;
+    let text = serde_json::to_string(&rules(before, topology, node)).map_err(|error| failed(error.to_string()))?;
     in_netns(netns, || nft(&["-j", "-f", "-"], &text))?.map_err(|error| failed(error.to_string())).map(drop)
 }
 
@@ -91,7 +104,7 @@ pub(super) fn load(topology: &Topology, node: &Node, netns: &Netns) -> Result<()
 pub(super) fn mend(topology: &Topology, node: &Node, netns: &Netns) -> Result<Vec<String>> {
     let mut differing = differences(topology, node, netns)?;
     if !differing.is_empty() {
-        load(topology, node, netns)?;
+        load_after(Before::Tables, topology, node, netns)?;
     }
     for family in [Family::Ipv4, Family::Ipv6].into_iter().filter(|family| !families(node).any(|own| own == *family)) {
         // Rules that an earlier topology had; that there are none is the rule.
@@ -151,20 +164,23 @@ pub(super) fn nft(arguments: &[&str], input: &str) -> io::Result<String> {
     Err(io::Error::other(line.to_owned()))
 }
 
-fn rules<'a>(topology: &'a Topology, node: &'a Node) -> Nftables<'a> {
+fn rules<'a>(before: Before, topology: &'a Topology, node: &'a Node) -> Nftables<'a> {
     let mut batch = Batch::new();
     for family in families(node) {
+        let table = || NfListObject::Table(Table { family: family.nft(), name: TABLE.into(), handle: None });
+        if before == Before::Tables {
+            // Made so that it can be removed, and made anew, all in one transaction. For what is removed `nft` waits until
+            // no packet can meet it any more (a grace period of RCU, some 15 ms).
+            batch.add(table());
+            batch.delete(table());
+        }
+        batch.add(table());
         add_rules(&mut batch, topology, node, family);
     }
     batch.to_nftables()
 }
 
 fn add_rules<'a>(batch: &mut Batch<'a>, topology: &'a Topology, node: &'a Node, family: Family) {
-    let table = || NfListObject::Table(Table { family: family.nft(), name: TABLE.into(), handle: None });
-    // Made so that it can be removed, whatever it held before, and made anew: all in one transaction.
-    batch.add(table());
-    batch.delete(table());
-    batch.add(table());
     let chain = |name, hook, priority| chain(family, name, hook, priority);
     let rule = |chain, statements| rule(family, chain, statements);
     batch.add(chain("prerouting", NfHook::Prerouting, DSTNAT));
@@ -272,13 +288,13 @@ fn number<'a>(port: u16) -> Expression<'a> {
 #[cfg(test)]
 mod tests {
     use super::super::default_topology;
-    use super::rules;
+    use super::{Before, rules};
 
     #[test]
     fn writes_the_default_labs_rules() {
         let topology = default_topology();
         let host = topology.node("host").unwrap();
-        let json = serde_json::to_string(&rules(&topology, host)).unwrap();
+        let json = serde_json::to_string(&rules(Before::Nothing, &topology, host)).unwrap();
         assert!(json.contains(r#""dnat":{"addr":"10.40.0.2","port":80}"#), "{json}");
         assert!(json.contains(r#""set":["10.40.0.1","203.0.113.2"]"#), "{json}");
         assert!(json.contains(r#""prefix":{"addr":"10.40.0.0","len":24}"#), "{json}");

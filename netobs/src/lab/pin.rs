@@ -14,8 +14,8 @@ use super::{Error, Result, interrupt};
 use crate::netns::{Netns, PINS, pin_path};
 
 /// Makes `/run/netns` the shared mount that `ip netns add` would make, so that a name removed in one mount namespace
-/// disappears from all.
-fn prepare_directory() -> Result<Flock<File>> {
+/// disappears from all. Nodes let go of that mount when they start, so it must be there before them.
+pub(super) fn prepare_directory() -> Result<Flock<File>> {
     let make = DirBuilder::new().recursive(true).mode(0o755).create(PINS);
     make.map_err(Error::io(format!("make {PINS}")))?;
     // iproute2 takes the same lock while it does the same.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::cgroup::Limit;
+use super::cgroup::{self, Group, Limit};
 use super::lend::Loan;
 use super::process::Identity;
 use super::{Error, LabName, Node, Result, Topology};
@@ -73,16 +73,17 @@ pub struct NodeState {
 }
 
 impl NodeState {
-    /// The limits that are in force: what, how much, and in which group.
-    pub(super) fn limits(&self, node: &Node) -> Vec<(&'static str, Limit, PathBuf)> {
+    /// The limits that are in force: in which group, and how much.
+    pub(super) fn limits(&self, node: &Node) -> Vec<(Group, Limit)> {
         let limits = [
             ("memory", node.memory_limit.map(Limit::Memory), &self.cgroup),
             ("CPU", node.cpu_percent.map(Limit::Cpu), &self.cpu_cgroup),
         ];
-        let in_force = |(what, limit, group): (&'static str, Option<Limit>, &Option<PathBuf>)| {
+        let in_force = |(what, limit, path): (&str, Option<Limit>, &Option<PathBuf>)| {
+            let group = Group { what: what.to_owned(), path: path.clone()? };
             // Where the machine does not allow it there is a note that says so.
-            let refused = self.notes.iter().any(|note| note.starts_with(&format!("no {what} limit")));
-            limit.zip(group.clone()).filter(|_| !refused).map(|(limit, group)| (what, limit, group))
+            let refused = self.notes.iter().any(|note| note.starts_with(&cgroup::refusal(what)));
+            limit.filter(|_| !refused).map(|limit| (group, limit))
         };
         limits.into_iter().filter_map(in_force).collect()
     }

@@ -6,12 +6,13 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use super::difference::compare;
-use super::etc::Etc;
+use super::etc::{Etc, hosts};
 use super::process::Identity;
 use super::state::{NodeState, Phase, State};
 use super::topology::{Node, Service, find};
+use super::typed::{up, up_again};
 use super::wire::mark;
-use super::{Error, Result, cgroup, nat, sysctl, teardown};
+use super::{Error, LabName, Result, cgroup, nat, sysctl, teardown};
 use crate::netlink::Socket;
 use crate::netns::{Netns, NetnsInode};
 
@@ -72,22 +73,32 @@ pub struct NodeStatus {
 }
 
 impl LabStatus {
+    /// The command that builds or mends it.
+    pub fn up_again(&self) -> String {
+        up(&self.lab, &self.topology, self.source.as_deref())
+    }
+
     /// Whether everything is as it should be.
     pub(super) fn is_whole(&self) -> bool {
         self.nodes.iter().all(|node| node.missing.is_empty())
     }
 }
 
-/// The condition of every lab of this machine.
-pub fn status() -> Result<Vec<LabStatus>> {
-    State::all()?.iter().map(examine).collect()
+/// The condition of one lab, or of every lab of this machine.
+pub fn status(lab: Option<&LabName>) -> Result<Vec<LabStatus>> {
+    let states = match lab {
+        Some(lab) => vec![State::load(lab)?.ok_or_else(|| Error::NoSuchLab(lab.clone()))?],
+        None => State::all()?,
+    };
+    states.iter().map(examine).collect()
 }
 
 /// The condition of one lab.
 pub(super) fn examine(state: &State) -> Result<LabStatus> {
     let mut nodes = Vec::new();
+    let hosts = hosts(&state.topology);
     for (node, known) in state.topology.nodes.iter().zip(&state.nodes) {
-        nodes.push(examine_node(state, node, known)?);
+        nodes.push(examine_node(state, node, &hosts, known)?);
     }
     let (lab, topology) = (state.lab.to_string(), state.topology.name.clone());
     let (built, source, file) = (state.built, state.source.clone(), file_condition(state));
@@ -105,12 +116,12 @@ fn file_condition(state: &State) -> Option<String> {
     let path = state.source.as_ref()?.to_string_lossy();
     match find(&path) {
         Ok(topology) if topology == state.topology => None,
-        Ok(_) => Some(format!("{path} has been changed since; `netobs lab up {path} --name {}` follows it", state.lab)),
+        Ok(_) => Some(format!("{path} has been changed since; `{}` follows it", up_again(state))),
         Err(mistakes) => mistakes.to_string().lines().next().map(ToOwned::to_owned),
     }
 }
 
-fn examine_node(state: &State, node: &Node, known: &NodeState) -> Result<NodeStatus> {
+fn examine_node(state: &State, node: &Node, hosts: &str, known: &NodeState) -> Result<NodeStatus> {
     let alive = !state.is_of_another_boot();
     let init = known.init.filter(|init| alive && init.is_alive());
     let netns = teardown::hold(known).filter(|_| alive);
@@ -131,12 +142,12 @@ fn examine_node(state: &State, node: &Node, known: &NodeState) -> Result<NodeSta
         missing.push("its network namespace is gone".to_owned());
     }
     missing.extend(init.into_iter().flat_map(|init| services_missing(node, init)));
-    let unlimited = known.limits(node).into_iter().filter(|(_, limit, group)| !cgroup::is_set(group, *limit));
-    missing.extend(unlimited.map(|(what, ..)| format!("its {what} limit is not in force")));
+    let unlimited = known.limits(node).into_iter().filter(|(group, limit)| !cgroup::is_set(&group.path, *limit));
+    missing.extend(unlimited.map(|(group, _)| format!("its {} limit is not in force", group.what)));
     if let Some(init) = init {
-        missing.extend(Etc::of(&state.lab, &state.topology, node).differences(known, init));
+        missing.extend(Etc::of(&state.lab, node, hosts).differences(known, init));
     }
-    let limited = !known.notes.iter().any(|note| note.starts_with("no memory limit"));
+    let limited = !known.notes.iter().any(|note| note.starts_with(&cgroup::refusal("memory")));
     Ok(NodeStatus {
         node: node.name.clone(),
         role: node.role.clone(),
@@ -153,6 +164,10 @@ fn examine_node(state: &State, node: &Node, known: &NodeState) -> Result<NodeSta
 
 /// Servers that should listen and do not.
 pub(super) fn services_missing(node: &Node, init: Identity) -> Vec<String> {
+    if node.services.is_empty() {
+        // To list a namespace's sockets the kernel walks those of all.
+        return Vec::new();
+    }
     let table = |family: &str| fs::read_to_string(format!("/proc/{}/net/{family}", init.pid)).unwrap_or_default();
     let (tcp, udp) = (table("tcp") + &table("tcp6"), table("udp") + &table("udp6"));
     let listens = |port: u16| tcp.lines().any(|line| is_bound(line, port, TCP_LISTEN));

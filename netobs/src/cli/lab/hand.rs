@@ -7,8 +7,8 @@ use serde_json::json;
 
 use super::{lab_name, root, scenarios, story};
 use crate::cli::print::{print, print_record};
-use crate::lab::LabName;
 use crate::lab::scenario::{Hand, Moment, by_hand};
+use crate::lab::{LabName, name_option};
 use crate::output::{Format, Style};
 
 #[derive(Args)]
@@ -44,11 +44,7 @@ pub(super) fn run(arguments: &Arguments, hand: Hand) -> anyhow::Result<ExitCode>
             let told: String = moments.iter().map(|moment| story::moment(moment, style)).collect();
             print(&told)?;
             if hand == Hand::Break && done {
-                let named = if arguments.name == LabName::DEFAULT {
-                    String::new()
-                } else {
-                    format!(" --name {}", arguments.name)
-                };
+                let named = name_option(&arguments.name);
                 print(&format!("\ntry it:   netobs lab try{named} {}", arguments.scenario))?;
                 if let Some(asking) = &scenario.asking {
                     print(&format!("\nask why:  {}", asking.typed(&lab)))?;

@@ -5,7 +5,8 @@ use std::net::{IpAddr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
 
-use super::step::{Typed, quoted};
+use super::super::typed::quoted;
+use super::step::Typed;
 
 /// Something tried from a node, and what should come of it.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use super::super::state::NodeState;
-use super::step::{Typed, quoted};
+use super::super::typed::quoted;
+use super::step::Typed;
 use crate::netns::{Netns, in_netns};
 
 /// A counter.

@@ -28,6 +28,8 @@ use crate::netns::{Netns, fresh_netns, in_netns};
 const ATTACHING: Duration = Duration::from_secs(120);
 /// A trace that was told to end does so within a second.
 const ENDING: Duration = Duration::from_secs(5);
+/// A mark that has not come by then may be lost: another is sent.
+const MARK_AGAIN: Duration = Duration::from_secs(1);
 /// Between two looks whether somebody asked us to end.
 const BEAT: Duration = Duration::from_millis(50);
 /// The discard protocol's port, where our marks go.
@@ -44,6 +46,9 @@ pub enum ObserverError {
         /// Its exit status.
         status: Option<i32>,
     },
+    /// It is behind, so that nothing can be said of what happens now.
+    #[error("the trace that observes the lab is more than {} s behind: too much happens on this machine", .0.as_secs())]
+    Behind(Duration),
     /// It ended while it was needed.
     #[error("the trace that observes the lab ended unexpectedly")]
     Ended,
@@ -78,6 +83,7 @@ struct Hop {
 struct Tuple {
     src: Option<String>,
     dst: Option<String>,
+    sport: Option<u16>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -177,21 +183,28 @@ impl Observer {
         }
     }
 
-    /// From here on earlier packets do not count.
-    pub(super) fn forget(&mut self) -> Result<(), ObserverError> {
-        self.catch_up(Duration::from_secs(2))?;
+    /// From here on earlier packets do not count. What was not told within so long would count: that is an error.
+    pub(super) fn forget(&mut self, at_most: Duration) -> Result<(), ObserverError> {
+        if !self.catch_up(at_most)? {
+            return Err(ObserverError::Behind(at_most));
+        }
         self.packets.clear();
         Ok(())
     }
 
     /// Waits until everything that has happened so far was told, or so long. Says whether it was.
     pub(super) fn catch_up(&mut self, at_most: Duration) -> Result<bool, ObserverError> {
-        let end = Instant::now() + at_most;
-        self.marks.send()?;
+        let start = Instant::now();
+        let mut marks = vec![self.marks.send()?];
+        let mut marked = start;
         loop {
-            let left = end.saturating_duration_since(Instant::now());
+            if marked.elapsed() > MARK_AGAIN {
+                marks.push(self.marks.send()?);
+                marked = Instant::now();
+            }
+            let left = at_most.saturating_sub(start.elapsed());
             match self.next(left.min(BEAT))? {
-                Some(packet) if self.marks.is_mark(&packet) => return Ok(true),
+                Some(packet) if self.marks.is_one(&packet, &marks) => return Ok(true),
                 Some(packet) => self.packets.push(packet),
                 None if left.is_zero() => return Ok(false),
                 None => {}
@@ -345,7 +358,6 @@ impl Packet {
 /// Packets of our own, in a namespace of our own.
 struct Marks {
     netns: Netns,
-    sender: UdpSocket,
     /// Takes each in, so that its journey is over at once.
     receiver: UdpSocket,
 }
@@ -357,24 +369,27 @@ impl Marks {
         let up = LinkChange { up: Some(true), ..LinkChange::default() };
         let mut socket = Socket::open_in(&netns).map_err(failed)?;
         socket.apply(set_link(Ifindex::LOOPBACK, "lo", up)).map_err(failed)?;
-        let open = || -> io::Result<(UdpSocket, UdpSocket)> {
+        let open = || -> io::Result<UdpSocket> {
             let receiver = UdpSocket::bind(("127.0.0.1", MARK_PORT))?;
             receiver.set_read_timeout(Some(ENDING))?;
-            let sender = UdpSocket::bind("127.0.0.1:0")?;
-            sender.connect(("127.0.0.1", MARK_PORT))?;
-            Ok((sender, receiver))
+            Ok(receiver)
         };
-        let (sender, receiver) = in_netns(&netns, open).map_err(io::Error::other)??;
-        Ok(Self { netns, sender, receiver })
+        let receiver = in_netns(&netns, open).map_err(io::Error::other)??;
+        Ok(Self { netns, receiver })
     }
 
-    fn send(&self) -> io::Result<()> {
-        self.sender.send(b"netobs")?;
-        self.receiver.recv(&mut [0; 8]).map(drop)
+    /// Sends a mark and returns the port it is from. That tells it from an earlier one nobody waits for any longer.
+    fn send(&self) -> io::Result<u16> {
+        let sender = in_netns(&self.netns, || UdpSocket::bind("127.0.0.1:0")).map_err(io::Error::other)??;
+        sender.send_to(b"netobs", ("127.0.0.1", MARK_PORT))?;
+        self.receiver.recv(&mut [0; 8])?;
+        Ok(sender.local_addr()?.port())
     }
 
-    fn is_mark(&self, packet: &Packet) -> bool {
-        packet.hops.iter().any(|hop| hop.netns_inode == Some(self.netns.inode().0))
+    fn is_one(&self, packet: &Packet, of: &[u16]) -> bool {
+        let inode = Some(self.netns.inode().0);
+        let is_one = |hop: &Hop| hop.netns_inode == inode && hop.tuple.sport.is_some_and(|port| of.contains(&port));
+        packet.hops.iter().any(is_one)
     }
 }
 

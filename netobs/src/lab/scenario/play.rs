@@ -63,7 +63,7 @@ impl Play<'_> {
             let findings = perform_all(self.stage, &scenario.breaks)?;
             self.note(Phase::Break, &explain.r#break, findings);
         }
-        self.observer.forget()?;
+        self.observer.forget(self.patience)?;
         let before = self.counters()?;
         let silence = (slowest * SILENCE_PER_ANSWER).clamp(SILENCE, LONGEST_SILENCE);
         let findings = scenario.symptoms.iter().map(|check| self.symptom(check, silence)).collect::<Result<_>>()?;
@@ -117,7 +117,7 @@ impl Play<'_> {
             if check.expect.contains(&found.outcome) {
                 break;
             }
-            thread::sleep(PAUSE);
+            thread::sleep(silence / 4);
             found = attempt(self.stage, check, silence)?;
         }
         Ok(self.finding(check, &found))

@@ -48,7 +48,7 @@ impl Stage {
     /// How a person would speak of a node.
     pub(super) fn typed<'a>(&'a self, node: &'a str) -> Typed<'a> {
         let netns = self.state.node(node).map_or(node, |state| state.namespace.as_str());
-        Typed { lab: self.lab.as_str(), netns, node }
+        Typed { lab: &self.state, netns, node }
     }
 
     /// The node's own `/etc/resolv.conf`, by the path under which no link can lead out of the node.

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use super::super::Prefix;
+use super::super::typed::{name_option, quoted, up_again};
+use super::super::{Prefix, State};
 use crate::netlink::MacAddress;
 
 /// One change to one node.
@@ -102,7 +103,7 @@ pub enum ConntrackStep {
 
 /// What a person would type, for the node's namespace `netns` of lab `lab`.
 pub(super) struct Typed<'a> {
-    pub(super) lab: &'a str,
+    pub(super) lab: &'a State,
     pub(super) netns: &'a str,
     pub(super) node: &'a str,
 }
@@ -116,19 +117,7 @@ impl Typed<'_> {
     /// A command that needs all of the node.
     pub(super) fn in_node(&self, command: &[String]) -> String {
         let words: Vec<_> = command.iter().map(|word| quoted(word)).collect();
-        let named =
-            if self.lab == super::super::LabName::DEFAULT { String::new() } else { format!(" --name {}", self.lab) };
-        format!("netobs lab exec{named} {} -- {}", self.node, words.join(" "))
-    }
-}
-
-/// A word as a shell needs it.
-pub(super) fn quoted(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,+@%^".contains(c);
-    if !word.is_empty() && word.chars().all(plain) {
-        word.to_owned()
-    } else {
-        format!("'{}'", word.replace('\'', "'\\''"))
+        format!("netobs lab exec{} {} -- {}", name_option(self.lab.lab.as_str()), self.node, words.join(" "))
     }
 }
 
@@ -162,7 +151,7 @@ impl Action {
                 vec![by.in_netns(&format!("ip neighbour flush dev {} nud all", quoted(device)))]
             }
             // The rules are the topology's, and `up` mends what differs from it.
-            Self::Nat(true) => vec![format!("netobs lab up --name {}", by.lab)],
+            Self::Nat(true) => vec![up_again(by.lab)],
             Self::Nat(false) => vec![by.in_netns(&format!("nft delete table ip {}", super::super::nat::TABLE))],
             Self::Nft(text) => {
                 text.trim().lines().map(|line| by.in_netns(&format!("nft {}", quoted(line.trim())))).collect()

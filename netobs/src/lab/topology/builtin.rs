@@ -32,6 +32,9 @@ impl Builtin {
         "ipv6",
     ];
 
+    /// What is built if nothing else is asked for.
+    pub const DEFAULT: &str = "default";
+
     /// The one of this name.
     pub fn find(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|builtin| builtin.name == name)
@@ -46,7 +49,7 @@ impl Builtin {
 /// Two containers on a host's bridge, and a world behind the host's uplink: what `docker0` does, made complete.
 pub fn default_topology() -> Topology {
     // A test reads every built-in file: none has a mistake.
-    Builtin::find("default").and_then(|builtin| builtin.topology().ok()).unwrap_or_default()
+    Builtin::find(Builtin::DEFAULT).and_then(|builtin| builtin.topology().ok()).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -21,6 +21,7 @@ use self::step::RawStep;
 use super::problem::{Problem, Problems};
 use super::validate::{Lined, validate};
 use super::{Explain, Scenario};
+use crate::lab::Builtin;
 
 impl Scenario {
     /// Reads a scenario; `file` is what messages call it.
@@ -75,7 +76,7 @@ impl Reader<'_> {
         let name = self.text_of(&mut table, "name");
         let title = self.text_of(&mut table, "title");
         let cause = self.text_of(&mut table, "cause");
-        let topology = self.take(&mut table, "topology").unwrap_or_else(|| "default".to_owned());
+        let topology = self.take(&mut table, "topology").unwrap_or_else(|| Builtin::DEFAULT.to_owned());
         let fault: Option<String> = self.take(&mut table, "fault");
         let absent: Vec<&str> = PARTS.into_iter().filter(|part| !table.contains_key(*part)).collect();
         let explain: Option<Explain> = self.take(&mut table, "explain");
