@@ -115,6 +115,10 @@ fn answers_under_way_come_to_their_end() {
     let agent = Agent::ready(&[]);
     // It takes a quarter of a second to see what grows.
     let mut stream = connect(&agent);
+    // It listens to this one.
+    stream.write_all(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+    let mut answered = [0; 4096];
+    assert!(stream.read(&mut answered).unwrap() > 0);
     let began = Instant::now();
     stream.write_all(b"GET /api/v1/conntrack HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
     sleep(Duration::from_millis(100));

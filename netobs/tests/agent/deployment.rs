@@ -14,7 +14,7 @@ use super::bed::{Bed, PORT, send};
 use super::common::{Answer, has, netobs, run, skip};
 use super::engines::docker::{Docker, can_run_docker};
 use super::engines::pack;
-use super::served::Remote;
+use super::served::{Remote, Scrape};
 use super::tracer::PATIENCE;
 
 /// A file of the deployment, as it was built.
@@ -192,19 +192,17 @@ fn the_image_runs_in_docker_and_sees_the_machine() {
     send(&bed.left, "10.77.0.2", PORT, 70);
     let dropped =
         |netns: &str| format!("packet_drops_total{{netns=\"{netns}\",reason=\"NO_SOCKET\",cause=\"no-listener\"}}");
-    let scrape = agent.scrape_until(|scrape| scrape.count(&dropped(&bed.right)) >= 70);
+    // Its own container has the name that the engine has for it, once the engine gets to say so.
+    let is_named = |scrape: &Scrape| scrape.with("netns_info", "container", "watcher").len() == 1;
+    let scrape = agent.scrape_until(|scrape| scrape.count(&dropped(&bed.right)) >= 70 && is_named(scrape));
     assert_eq!(scrape.count(&dropped(&bed.right)), 70);
     let collectors = scrape.metric("collector_success");
     assert!(!collectors.is_empty() && collectors.iter().all(|(_, success)| *success == 1.0), "{collectors:?}");
-    // Its own container, by the name that the engine has for it.
-    assert_eq!(scrape.with("netns_info", "container", "watcher").len(), 1, "{}", scrape.text);
     assert_eq!(scrape.with("netns_info", "netns", "host").len(), 1, "{}", scrape.text);
     let functions: Value = serde_json::from_str(&agent.get("/api/v1/drops").unwrap().body).unwrap();
     let mut rows = functions.as_array().unwrap().iter().filter(|row| row["netns"] == bed.right.as_str());
     assert!(rows.all(|row| row["function"].is_string()), "{functions:#}");
-    let began = Instant::now();
     docker.run(&["stop", "watcher"]).good();
     let status = docker.run(&["inspect", "--format", "{{.State.ExitCode}}", "watcher"]).good().stdout;
-    assert_eq!(status.trim(), "0");
-    assert!(began.elapsed() < Duration::from_secs(9), "it was killed: {:?}", began.elapsed());
+    assert_eq!(status.trim(), "0", "it was killed");
 }

@@ -106,7 +106,8 @@ struct Stopped(libc::pid_t);
 impl Stopped {
     fn thread_of(agent: &Agent, name: &str) -> Self {
         let tasks = std::fs::read_dir(format!("/proc/{}/task", agent.pid())).unwrap().flatten();
-        let is_it = |path: &std::path::Path| std::fs::read_to_string(path.join("comm")).unwrap().trim() == name;
+        let is_it =
+            |path: &std::path::Path| std::fs::read_to_string(path.join("comm")).is_ok_and(|comm| comm.trim() == name);
         let task = tasks.map(|task| task.path()).find(|path| is_it(path)).unwrap();
         let thread: libc::pid_t = task.file_name().unwrap().to_str().unwrap().parse().unwrap();
         for request in [libc::PTRACE_SEIZE, libc::PTRACE_INTERRUPT] {

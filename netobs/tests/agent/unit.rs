@@ -57,7 +57,7 @@ impl Systemd {
         let target = "[Unit]\nDefaultDependencies=no\nWants=netobs-agent.service\n";
         fs::write(at("units/test.target"), target).unwrap();
         // Nothing else is there to wait for, and the watchdog shall be seen at work.
-        let own = "[Unit]\nDefaultDependencies=no\nWants=\nAfter=\n[Service]\nWatchdogSec=2\nExecStart=\n\
+        let own = "[Unit]\nDefaultDependencies=no\nWants=\nAfter=\n[Service]\nWatchdogSec=5\nExecStart=\n\
                    ExecStart=/run/netobs agent --config /run/agent.toml\nStandardError=append:/run/said\n";
         fs::write(at("units/netobs-agent.service.d/test.conf"), own).unwrap();
         fs::write(at("agent.toml"), "listen = \"127.0.0.1:0\"\n").unwrap();
@@ -155,7 +155,7 @@ fn the_unit_works_under_systemd_with_all_that_it_forbids() {
     }
     systemd.systemctl(&["reload", "netobs-agent"]).good();
     // Twice the watchdog's time.
-    sleep(Duration::from_secs(4));
+    sleep(Duration::from_secs(10));
     assert_eq!((systemd.show("ActiveState"), systemd.show("NRestarts")), ("active".to_owned(), "0".to_owned()));
     systemd.systemctl(&["stop", "netobs-agent"]).good();
     assert_eq!((systemd.show("Result"), systemd.show("ExecMainStatus")), ("success".to_owned(), "0".to_owned()));

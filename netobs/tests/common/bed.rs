@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use netobs::netns::{Netns, in_netns};
 
-use super::common::{Answer, run};
+use super::common::{Answer, eventually, run};
 
 /// A port nobody listens on.
 pub const PORT: u16 = 4242;
@@ -41,10 +41,16 @@ impl Bed {
         );
         for (name, own, other) in [(left, 1, 2), (right, 2, 1)] {
             ip(name, &format!("addr add 10.77.0.{own}/24 dev eth0"));
-            ip(name, "link set lo up");
             ip(name, "link set eth0 up");
             // No ARP: it could be dropped, too.
             ip(name, &format!("neigh add 10.77.0.{other} lladdr 02:00:00:00:00:0{other} dev eth0 nud permanent"));
+        }
+        // Until the kernel has noticed that there is a carrier, what is sent is dropped.
+        for name in [left, right] {
+            let shown = || run("ip", &["-n", name, "-o", "link", "show", "eth0"]).good().stdout;
+            eventually("the link is up", || shown().contains("state UP"));
+            // It is noticed in one go (linkwatch), and this takes the same lock.
+            ip(name, "link set lo up");
         }
         bed
     }
@@ -60,6 +66,8 @@ impl Bed {
     pub fn track(name: &str) {
         let chain = "add table ip f; add chain ip f c { type filter hook input priority 0; }";
         inside(name, &["nft", &format!("{chain}; add rule ip f c ct state invalid counter")]).good();
+        // No entry runs out in the middle of a test.
+        inside(name, &["sh", "-c", "echo 600 > /proc/sys/net/netfilter/nf_conntrack_udp_timeout"]).good();
     }
 
     /// Drops in nftables: `hook` of this namespace loses every datagram to `PORT` and counts it.
@@ -118,6 +126,11 @@ pub fn send(name: &str, to: &str, port: u16, datagrams: u64) {
             assert_eq!(error.kind(), std::io::ErrorKind::PermissionDenied, "{error}");
         }
     }
+}
+
+/// Waits until a namespace has refused so many datagrams since it began: they may arrive after `send` has returned.
+pub fn refused(name: &str, datagrams: u64) {
+    eventually("they arrive", || snmp(name, "Udp", "NoPorts") >= datagrams);
 }
 
 /// A counter of `/proc/net/snmp` in a namespace: `Udp` `NoPorts`.

@@ -6,6 +6,21 @@ use std::io::Write;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+/// Nothing here takes so long, wherever it runs; what does hangs.
+pub const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Waits until it holds.
+#[track_caller]
+pub fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !holds() {
+        assert!(start.elapsed() < PATIENCE, "not within {} s: {what}", PATIENCE.as_secs());
+        sleep(Duration::from_millis(5));
+    }
+}
 
 /// The program under test. An emulated machine has it elsewhere than where it was built.
 pub fn netobs() -> OsString {

@@ -10,12 +10,9 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-pub use super::common::is_slow;
 use super::common::netobs;
+pub use super::common::{PATIENCE, is_slow};
 use super::records::Traced;
-
-/// Nothing here takes so long, wherever it runs; what does hangs.
-pub const PATIENCE: Duration = Duration::from_secs(120);
 
 /// The time something may take here that takes `native` on hardware.
 pub fn at_most(native: Duration) -> Duration {
@@ -87,8 +84,9 @@ impl Tracer {
     /// Lets the last packets come in, ends it by SIGINT, and reads what it printed.
     #[track_caller]
     pub fn interrupt(self) -> Traced {
-        // A packet of which nothing more is heard is over after 300 ms.
-        thread::sleep(Duration::from_millis(500));
+        // A packet of which nothing more is heard is over after 300 ms. What is told of the first takes a slow machine
+        // a while to find out.
+        thread::sleep(Duration::from_millis(if is_slow() { 1500 } else { 500 }));
         self.signal(Signal::SIGINT);
         self.finish()
     }

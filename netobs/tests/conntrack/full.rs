@@ -2,11 +2,11 @@
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 
-use super::common::{Lab, can_make_labs, netobs, run};
+use super::common::{Lab, can_make_labs, is_slow, netobs, run};
 use super::conntrack::{Flow, Limit, count, enter};
-use super::counting::Counting;
+use super::counting::{Counting, Lost};
 use super::flood::syn_flood;
-use super::{TARGET, equal, flows, record};
+use super::{TARGET, as_the_tool_says, flows, record};
 use netobs::netns::Netns;
 
 /// The limit where it can be lowered.
@@ -20,7 +20,13 @@ fn full(flow: Flow, limit: &Limit) -> Lab {
     let lab = Lab::up();
     let host = Netns::open(&lab.netns("host")).unwrap();
     // What the lab itself has tracked takes some of the room.
-    let _ = enter(&host, flow, flows(Ipv4Addr::new(10, 7, 0, 1), u32::try_from(limit.entries).unwrap()), TARGET);
+    // When a table was full a moment ago, the kernel's next round of cleaning takes entries out of all full ones (gc_worker).
+    for _ in 0..3 {
+        let _ = enter(&host, flow, flows(Ipv4Addr::new(10, 7, 0, 1), u32::try_from(limit.entries).unwrap()), TARGET);
+        if count(&lab.netns("host")) + 10 >= limit.entries {
+            break;
+        }
+    }
     assert!(count(&lab.netns("host")) + 10 >= limit.entries, "{} of {}", count(&lab.netns("host")), limit.entries);
     lab
 }
@@ -39,12 +45,13 @@ fn of_standing_connections_drop_every_new_one() {
     let lab = full(Flow::Assured, &limit);
     let host = lab.netns("host");
     let counting = Counting::attached(&["--netns", &host]);
-    let before = record(&host);
+    let before = record(&host, &[]);
     syn_flood(&Netns::open(&lab.netns("c1")).unwrap(), C1, NOBODY, FLOWS);
-    let after = record(&host);
+    let after = as_the_tool_says(&host, &[]);
     let counted = counting.interrupt();
-    counted.nothing_lost();
-    equal(&after, &host);
+    let Lost { overflow, missed } = counted.summary.lost;
+    // From 7.0 on a task can be preempted in the middle of a program; a slow processor gives it time to.
+    assert!(overflow == 0 && missed <= if is_slow() { u64::from(FLOWS) / 100 } else { 0 }, "{:#?}", counted.summary);
     let dropped = number(&after, "drops") - number(&before, "drops");
     println!("{FLOWS} flows into a table of {}: {dropped} dropped", limit.entries);
     let entered = limit.entries.saturating_sub(number(&before, "entries"));
@@ -59,7 +66,10 @@ fn of_standing_connections_drop_every_new_one() {
         })
     };
     let (of_the_flood, of_all) = (refused(Some("tcp")), refused(None));
-    assert!(of_the_flood <= dropped && dropped <= of_all, "{of_the_flood} <= {dropped} <= {of_all}: {counted:#?}");
+    assert!(
+        of_the_flood <= dropped && dropped <= of_all + missed,
+        "{of_the_flood} <= {dropped} <= {of_all}: {counted:#?}"
+    );
     assert_eq!(after["seconds_until_full"].as_f64(), Some(0.0), "{after:#}");
 
     let text = run(netobs(), &["conntrack", "--netns", &host, "--interval", "100ms"]).good().stdout;
@@ -77,10 +87,9 @@ fn of_unanswered_flows_are_evicted_from() {
     let limit = Limit::lowered(LOW);
     let lab = full(Flow::Unanswered, &limit);
     let host = lab.netns("host");
-    let before = record(&host);
+    let before = record(&host, &[]);
     syn_flood(&Netns::open(&lab.netns("c1")).unwrap(), C1, NOBODY, FLOWS);
-    let after = record(&host);
-    equal(&after, &host);
+    let after = as_the_tool_says(&host, &[]);
     let evicted = number(&after, "early_drops") - number(&before, "early_drops");
     // All that share a place in the hash table are evicted at once (early_drop_list): the last may be some more.
     assert!(evicted > 0 && evicted < u64::from(FLOWS) + 100, "{after:#}");

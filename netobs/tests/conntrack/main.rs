@@ -21,6 +21,7 @@ mod records;
 #[path = "../common/tracer.rs"]
 mod tracer;
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::process::Stdio;
 
@@ -75,17 +76,35 @@ fn records(arguments: &[&str]) -> Vec<Value> {
 
 /// The one record of a namespace.
 #[track_caller]
-fn record(netns: &str) -> Value {
-    let records = records(&["--netns", netns]);
+fn record(netns: &str, arguments: &[&str]) -> Value {
+    let records = records(&[&["--netns", netns], arguments].concat());
     assert_eq!(records.len(), 1, "{records:#?}");
     records.into_iter().next().unwrap()
 }
 
-/// Fails the test unless every figure is the one that `conntrack` shows. Nothing may happen in the namespace meanwhile.
+/// What `netobs conntrack` says of a namespace with those arguments more, every figure being the one that the
+/// `conntrack` tool shows. An entry may run out at any time: what was looked at while the tool's own figures changed
+/// is looked at again.
 #[track_caller]
-fn equal(record: &Value, netns: &str) {
-    let statistics = conntrack::statistics(netns);
-    assert_eq!(record["entries"], conntrack::count(netns), "{record:#}");
+fn as_the_tool_says(netns: &str, arguments: &[&str]) -> Value {
+    let kernels = || (conntrack::count(netns), conntrack::statistics(netns));
+    let (mut before, attempts) = (kernels(), 10);
+    for _ in 0..attempts {
+        let found = record(netns, arguments);
+        let after = kernels();
+        if before == after {
+            equal(&found, &after);
+            return found;
+        }
+        before = after;
+    }
+    panic!("the table of {netns} changed {attempts} times while it was looked at: {before:?}")
+}
+
+/// Fails the test unless every figure of a record is the tool's.
+#[track_caller]
+fn equal(record: &Value, (entries, statistics): &(u64, BTreeMap<String, u64>)) {
+    assert_eq!(record["entries"], *entries, "{record:#}");
     for (field, name) in [
         ("drops", "drop"),
         ("early_drops", "early_drop"),

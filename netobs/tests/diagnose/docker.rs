@@ -1,9 +1,12 @@
 //! The same faults in a network that Docker has made: docker0, masquerading and a published port.
 
+use std::net::TcpStream;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::common::{Answer, netobs};
+use netobs::netns::{Netns, in_netns};
+
+use crate::common::{Answer, eventually, netobs};
 use crate::engines::docker::{Docker, can_run_docker};
 use crate::watcher;
 
@@ -40,6 +43,10 @@ fn the_faults_of_a_docker_network_are_named() {
     let docker = Docker::start();
     docker.populate();
     let (web, port) = (docker.address("web"), docker.port("client"));
+    // A container that has been started may not listen yet.
+    let host = Netns::open(&docker.lab.netns("host")).unwrap();
+    let listens = || in_netns(&host, || TcpStream::connect((web.as_str(), 80)).is_ok()).unwrap();
+    eventually("the container listens", listens);
     let inet = docker.lab.netns("inet");
     let published = || "203.0.113.2:8081".to_owned();
     for (from, to) in [

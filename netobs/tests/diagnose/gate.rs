@@ -270,8 +270,10 @@ fn many_flows_and_one_port() {
     net.only(FLOW, "snat-port-clash", Force::MayStop);
     let sender = Netns::pinned(&net.lab.netns("c1")).unwrap();
     in_netns(&sender, || {
-        for _ in 0..3 {
-            UdpSocket::bind("0.0.0.0:0").unwrap().send_to(b"netobs", "198.51.100.10:5000").unwrap();
+        // All at once, so that each has a port of its own.
+        let sockets = [(); 3].map(|()| UdpSocket::bind("0.0.0.0:0").unwrap());
+        for socket in &sockets {
+            socket.send_to(b"netobs", "198.51.100.10:5000").unwrap();
         }
     })
     .unwrap();

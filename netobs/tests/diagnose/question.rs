@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::common::{Lab, can_make_labs, netobs};
+use crate::common::{Lab, can_make_labs, netobs, takes_too_long};
 use crate::{told, watcher};
 
 #[test]
@@ -37,7 +37,8 @@ fn questions_that_make_no_sense_are_refused_in_one_line() {
 /// An endpoint by every name that it has; a target by address, by a neighbour's name and by a name that is looked up.
 #[test]
 fn names_mean_what_they_do_to_the_sender() {
-    if watcher("names_mean_what_they_do_to_the_sender").is_none() {
+    let test = "names_mean_what_they_do_to_the_sender";
+    if takes_too_long(test) || watcher(test).is_none() {
         return;
     }
     let lab = Lab::up();

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
-use super::bed::{Bed, PORT, send};
+use super::bed::{Bed, PORT, refused, send};
 use super::common::{can_make_labs, netobs, run};
 use super::counting::Counting;
 use super::tracer::{at_most, wait};
@@ -17,10 +17,11 @@ fn a_signal_ends_it_within_a_second_with_the_totals() {
         return;
     }
     let bed = Bed::new();
-    for signal in [Signal::SIGINT, Signal::SIGTERM] {
+    for (signal, all) in [(Signal::SIGINT, 5), (Signal::SIGTERM, 10)] {
         // Nothing was printed yet when the signal comes.
         let counting = Counting::attached(&["--interval", "1h"]);
         send(&bed.left, "10.77.0.2", PORT, 5);
+        refused(&bed.right, all);
         let began = Instant::now();
         counting.signal(signal);
         let counted = counting.finish();
@@ -36,7 +37,8 @@ fn the_duration_ends_it_and_text_has_the_totals() {
     }
     let bed = Bed::new();
     let mut text = Command::new(netobs());
-    let duration = at_most(Duration::from_secs(2)).as_secs().to_string();
+    // Counting has begun when it says so.
+    let duration = at_most(Duration::from_millis(400)).max(Duration::from_secs(2)).as_secs().to_string();
     text.args(["drops", "--duration", &duration, "--netns", &bed.right, "--explain"]).stdin(Stdio::null());
     let mut text = text.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut said = String::new();

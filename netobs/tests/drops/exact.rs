@@ -4,8 +4,8 @@ use std::net::UdpSocket;
 
 use netobs::netns::{Netns, in_netns};
 
-use super::bed::{Bed, PORT, ip, send, snmp};
-use super::common::{can_make_labs, run};
+use super::bed::{Bed, PORT, ip, refused, send, snmp};
+use super::common::{can_make_labs, eventually, run};
 use super::counting::Counting;
 use super::tracer::PATIENCE;
 
@@ -19,6 +19,7 @@ fn datagrams_to_a_closed_port() {
     let bed = Bed::new();
     let counting = Counting::attached(&["--interval", "200ms"]);
     send(&bed.left, "10.77.0.2", PORT, DATAGRAMS);
+    refused(&bed.right, DATAGRAMS);
     let counted = counting.interrupt();
     counted.nothing_lost();
     let rows: Vec<_> = counted.rows.iter().filter(|row| row.is("NO_SOCKET", &bed.right, "udp")).collect();
@@ -84,9 +85,15 @@ fn datagrams_nobody_reads() {
     let _socket = in_netns(&netns, || UdpSocket::bind(("10.77.0.2", PORT)).unwrap()).unwrap();
     let counting = Counting::attached(&["udp", "port", &PORT.to_string()]);
     send(&bed.left, "10.77.0.2", PORT, DATAGRAMS);
+    let errors = || snmp(&bed.right, "Udp", "RcvbufErrors");
+    let mut last = u64::MAX;
+    eventually("no more are dropped", || {
+        std::thread::sleep(std::time::Duration::from_millis(50));
+        errors() == std::mem::replace(&mut last, errors())
+    });
     let counted = counting.interrupt();
     counted.nothing_lost();
-    let lost = snmp(&bed.right, "Udp", "RcvbufErrors");
+    let lost = errors();
     assert!(lost > 0);
     let full = |row: &super::counting::Row| row.reason.as_deref() == Some("SOCKET_RCVBUFF");
     assert_eq!(counted.total(full), lost, "{:#?}", counted.rows);

@@ -1,6 +1,6 @@
 //! Which drops are counted is decided in the kernel.
 
-use super::bed::{Bed, ip, send};
+use super::bed::{Bed, ip, refused, send};
 use super::common::can_make_labs;
 use super::counting::Counting;
 
@@ -10,6 +10,7 @@ fn by_an_expression_a_namespace_or_a_device() {
         return;
     }
     let (bed, other) = (Bed::new(), Bed::new());
+    let mut turn = 0;
     for (arguments, expected) in [
         (&["udp port 1111"][..], 7 + 5),
         (&["udp", "and", "dst", "port", "2222"], 3),
@@ -23,6 +24,9 @@ fn by_an_expression_a_namespace_or_a_device() {
         send(&bed.left, "10.77.0.2", 1111, 7);
         send(&bed.left, "10.77.0.2", 2222, 3);
         send(&other.left, "10.77.0.2", 1111, 5);
+        turn += 1;
+        refused(&bed.right, turn * (7 + 3));
+        refused(&other.right, turn * 5);
         let counted = counting.interrupt();
         counted.nothing_lost();
         let own = |row: &super::counting::Row| {

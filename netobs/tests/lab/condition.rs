@@ -48,8 +48,11 @@ fn tells_what_has_been_changed() {
     in_namespace(&own, "host", &["ip", "link", "set", "c1-h", "nomaster"]).good();
     in_namespace(&own, "host", &["nft", "delete", "table", "ip", "lab"]).good();
     in_namespace(&own, "c2", &["ip", "link", "set", "eth0", "down"]).good();
-    let shown = lab(&["status"]).good().stdout;
+    let (again, other) = (format!("up, but changed; `netobs lab up --name {}` mends it", own.name), Lab::up());
+    let shown = lab(&["status", &own.name]).good().stdout;
+    assert!(!shown.contains(&other.name), "one lab was asked for: {shown}");
     for wrong in [
+        &again,
         "host: c1-h is not a port of br0",
         "host: nft table ip lab is gone",
         "host: c2-h has no carrier",

@@ -3,8 +3,7 @@
 use std::thread;
 use std::time::Duration;
 
-use crate::common::{Lab, can_make_labs};
-use crate::eventually;
+use crate::common::{Lab, can_make_labs, eventually};
 
 #[test]
 fn is_a_container_with_an_init() {
@@ -24,6 +23,10 @@ fn is_a_container_with_an_init() {
     let processes = inside("ps -e -o pid=").good().stdout;
     assert!(processes.lines().count() < 6, "its own processes and no others: {processes}");
     assert!(inside("ls /sys/class/net").good().stdout.contains("eth0"));
+
+    // Nobody's names are mounted in it, nor its own: each would cost a mount in every node, and keep a namespace alive.
+    let mounts = inside("cat /proc/self/mountinfo").good().stdout;
+    assert!(!mounts.contains(" - nsfs "), "{mounts}");
 
     // An orphan becomes a child of PID 1, which has to reap it.
     inside("(sh -c 'sleep 0.2; exit 3' &) ; true").good();

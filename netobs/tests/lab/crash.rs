@@ -3,8 +3,8 @@
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
-use crate::common::{Answer, Lab, can_make_labs, netobs, skip};
-use crate::{LONG, eventually, in_namespace};
+use crate::common::{Answer, Lab, can_make_labs, eventually, netobs, skip};
+use crate::{LONG, in_namespace};
 
 /// Runs `netobs lab …`, which kills itself at its `step`-th crash point. Release builds have none.
 fn crashing(arguments: &[&str], step: usize) -> bool {

@@ -17,8 +17,7 @@ mod common;
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use common::{Answer, Lab, run};
 use netobs::netns::{Netns, in_netns};
@@ -42,12 +41,4 @@ fn converse(lab: &Lab, node: &str, to: &str, request: &[u8]) -> std::io::Result<
         stream.read_to_string(&mut answer).map(|_| answer)
     };
     in_netns(&netns, talk).unwrap()
-}
-
-fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
-    let start = Instant::now();
-    while !holds() {
-        assert!(start.elapsed() < LONG, "not within {} s: {what}", LONG.as_secs());
-        thread::sleep(Duration::from_millis(5));
-    }
 }

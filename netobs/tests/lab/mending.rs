@@ -95,7 +95,7 @@ fn starts_a_node_that_died_anew() {
     let before = status(&own);
     let pid = before["nodes"][1]["pid"].as_i64().unwrap();
     kill(Pid::from_raw(i32::try_from(pid).unwrap()), Signal::SIGKILL).unwrap();
-    crate::eventually("status tells", || status(&own)["state"] == "changed");
+    crate::common::eventually("status tells", || status(&own)["state"] == "changed");
     own.exec("c1", &["true"]).bad(1, "is not running any more");
     let said = own.build().good().stdout;
     assert!(said.contains("mended: c1: started anew"), "{said}");

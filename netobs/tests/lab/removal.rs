@@ -11,8 +11,8 @@ use netobs::netns::Netns;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::common::{Answer, Lab, can_make_labs, run};
-use crate::{LONG, eventually};
+use crate::LONG;
+use crate::common::{Answer, Lab, can_make_labs, eventually, run};
 
 /// How long `up` takes here and now.
 fn time_to_build(lab: &Lab) -> Duration {
@@ -29,16 +29,17 @@ pub fn machine() -> BTreeMap<String, String> {
     for arguments in [&["-j", "link"][..], &["-j", "addr"], &["-j", "route", "show", "table", "all"], &["-j", "rule"]] {
         seen.insert(format!("ip {}", arguments.join(" ")), without_clocks(&run("ip", arguments).stdout));
     }
-    seen.insert("nft list ruleset".to_owned(), run("nft", &["list", "ruleset"]).stdout);
+    seen.insert("nft --stateless list ruleset".to_owned(), run("nft", &["--stateless", "list", "ruleset"]).stdout);
     read_all(Path::new("/proc/sys/net"), &mut seen);
     // How many connections are open just now is not a setting.
     seen.retain(|path, _| !path.ends_with("nf_conntrack_count"));
     seen
 }
 
-/// Lifetimes of leased addresses count down.
+/// Lifetimes of leased addresses and of advertised routes count down.
 fn without_clocks(json: &str) -> String {
-    json.split(',').filter(|field| !field.contains("life_time")).collect::<Vec<_>>().join(",")
+    let counts_down = |field: &str| field.contains("life_time") || field.contains("expires");
+    json.split(',').filter(|field| !counts_down(field)).collect::<Vec<_>>().join(",")
 }
 
 fn read_all(folder: &Path, into: &mut BTreeMap<String, String>) {
@@ -104,7 +105,8 @@ fn undoes_an_interrupted_build() {
         return;
     }
     let lab = Lab::unbuilt();
-    let whole = time_to_build(&lab);
+    // One that was slow would have the others interrupted when they are done.
+    let whole = (0..3).map(|_| time_to_build(&lab)).min().unwrap();
     let mut interrupted = 0;
     for round in 2..10u32 {
         let up = lab.start_building();

@@ -18,6 +18,11 @@ fn acquainted() -> Lab {
     lab
 }
 
+/// The bridge does not learn where c2 is, whatever c2 sends of its own accord (MLD reports, questions for neighbours).
+fn stays_unknown(lab: &Lab) {
+    within(lab, "host", &["ip", "link", "set", "c2-h", "type", "bridge_slave", "learning", "off"]).good();
+}
+
 /// The link-layer address of a node.
 fn mac(lab: &Lab, node: &str) -> String {
     within(lab, node, &["cat", "/sys/class/net/eth0/address"]).good().stdout.trim().to_owned()
@@ -71,6 +76,7 @@ fn one_that_was_not_is_flooded() {
         return;
     }
     let lab = acquainted();
+    stays_unknown(&lab);
     let command = ping(&lab, "10.40.0.3", FORGET);
     let seen = decisions(&lab, "icmp", PING, &command);
     assert_eq!(seen, [(false, forwarded("c2-h", &mac(&lab, "c2"), "flood"))]);
@@ -87,6 +93,7 @@ fn every_copy_of_a_flooded_frame_says_so() {
         return;
     }
     let lab = acquainted();
+    stays_unknown(&lab);
     within(&lab, "host", &["ip", "link", "add", "more", "type", "veth", "peer", "name", "end"]).good();
     within(&lab, "host", &["ip", "link", "set", "end", "up"]).good();
     within(&lab, "host", &["ip", "link", "set", "more", "master", "br0", "up"]).good();
@@ -173,6 +180,7 @@ fn where_vlans_are_kept_apart_an_entry_proves_nothing() {
     let seen = decisions(&lab, "icmp", PING, &ping(&lab, "10.40.0.3", "true"));
     let c2 = mac(&lab, "c2");
     assert_eq!(seen, [(false, json!({ "name": "br0", "port": "c2-h", "destination": c2, "why": null }))]);
+    stays_unknown(&lab);
     let seen = decisions(&lab, "icmp", PING, &ping(&lab, "10.40.0.3", FORGET));
     assert_eq!(seen, [(false, forwarded("c2-h", &c2, "flood"))]);
 }

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::common::{Answer, Lab, can_make_labs, run, takes_too_long};
+use super::neighbour::mac;
 use super::records::{Packet, Traced};
 use super::tracer::trace;
 use super::{at, hops, told, within};
@@ -129,7 +130,9 @@ fn the_check_of_a_sender() {
     let (_, request) = only(&traced, &lab, "10.40.0.2", OUTSIDE);
     let check = json!(["10.40.0.2", true, 254, "unicast", "br0", null, null]);
     assert!(decisions(request, &lab, "host").contains(&check), "{request:#}");
-    // The way back to c1 leads elsewhere now.
+    // The way back to c1 leads elsewhere now. So it gets no answer either when it asks for its gateway again.
+    let gateway = ["10.40.0.1", "lladdr", &mac(&lab, "host", "br0"), "nud", "permanent", "dev", "eth0"];
+    run("ip", &[&["-n", &lab.netns("c1"), "neigh", "replace"], &gateway[..]].concat()).good();
     host(&lab, &["route", "add", "10.40.0.2/32", "via", "203.0.113.1", "dev", "up0"]).good();
     let traced = ping(&lab, OUTSIDE);
     let (packet, request) = only(&traced, &lab, "10.40.0.2", OUTSIDE);

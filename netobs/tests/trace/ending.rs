@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::Signal;
 use nix::unistd::Pid;
 
-use super::common::{Lab, can_make_labs, run, skip, takes_too_long};
-use super::tracer::{PATIENCE, Tracer, at_most, command};
+use super::common::{Lab, can_make_labs, eventually, run, skip, takes_too_long};
+use super::tracer::{Tracer, at_most, command};
 
 /// `BPF_PROG_GET_FD_BY_ID` and `BPF_LINK_GET_FD_BY_ID` of enum `bpf_cmd`.
 const PROG_BY_ID: i64 = 13;
@@ -48,7 +48,7 @@ fn a_signal_ends_it_within_a_second_with_the_summary() {
         return;
     }
     let lab = Lab::up();
-    for signal in [Signal::SIGINT, Signal::SIGTERM] {
+    let ended_by = |signal| {
         let tracer = Tracer::attached(&["icmp"]);
         run("ip", &["netns", "exec", &lab.netns("c1"), "ping", "-c1", "10.40.0.3"]).good();
         std::thread::sleep(Duration::from_millis(500));
@@ -56,9 +56,14 @@ fn a_signal_ends_it_within_a_second_with_the_summary() {
         tracer.signal(signal);
         let traced = tracer.finish();
         let took = began.elapsed();
-        assert!(took < at_most(Duration::from_secs(1)), "{signal}: {took:?}");
         assert_eq!(traced.of(&lab).len(), 2, "{signal}");
         traced.nothing_lost();
+        took
+    };
+    for signal in [Signal::SIGINT, Signal::SIGTERM] {
+        // The kernel waits for all processors before it lets go of a program, and a machine may be busy.
+        let in_time = |_| ended_by(signal) < at_most(Duration::from_secs(1));
+        assert!((0..3).any(in_time), "{signal}: three times over a second");
     }
 }
 
@@ -127,14 +132,5 @@ fn a_kill_leaves_nothing_in_the_kernel() {
         let shown: serde_json::Value = serde_json::from_slice(&shown.stdout).expect("JSON of bpftool");
         let ids = shown.as_array().into_iter().flatten().filter_map(|program| program.get("id")?.as_u64());
         assert!(!ids.into_iter().any(|id| programs.iter().any(|own| u64::from(*own) == id)), "{shown:#}");
-    }
-}
-
-#[track_caller]
-fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
-    let began = Instant::now();
-    while !holds() {
-        assert!(began.elapsed() < PATIENCE, "waited {} s for {what}", PATIENCE.as_secs());
-        std::thread::sleep(Duration::from_millis(5));
     }
 }

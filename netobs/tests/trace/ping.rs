@@ -1,8 +1,15 @@
 //! A ping and its answer, between containers, through NAT, over IPv6.
 
+use std::net::UdpSocket;
+use std::thread::sleep;
+use std::time::Duration;
+
+use netobs::netns::{Netns, in_netns};
+use nix::sys::socket::{AddressFamily, SockFlag, SockProtocol, SockType, socket};
+
 use super::common::{Lab, can_make_labs, run};
 use super::records::{Packet, Traced};
-use super::tracer::trace;
+use super::tracer::{PATIENCE, Tracer, trace};
 
 /// c1's way to c2.
 const THROUGH_THE_BRIDGE: [&str; 4] = ["c1/eth0", "host/c1-h", "host/c2-h", "c2/eth0"];
@@ -46,6 +53,24 @@ fn between_containers() {
     for hook in ["net_dev_queue", "net_dev_start_xmit", "netif_rx", "netif_receive_skb"] {
         assert!(hooks.contains(&hook), "{hook}: {hooks:?}");
     }
+}
+
+/// The kernel frees what answers a raw socket at once; the copy that the socket has is read when its owner gets to it.
+#[test]
+fn an_answer_that_is_read_late() {
+    if !can_make_labs("an_answer_that_is_read_late", &["ip"]) {
+        return;
+    }
+    let lab = Lab::up();
+    let tracer = Tracer::attached(&["icmp"]);
+    let raw = || socket(AddressFamily::Inet, SockType::Raw, SockFlag::SOCK_CLOEXEC, SockProtocol::Icmp);
+    let raw = UdpSocket::from(in_netns(&Netns::open(&lab.netns("c1")).unwrap(), raw).unwrap().unwrap());
+    // An echo request, its checksum, an identifier and a sequence number of 1.
+    raw.send_to(&[8, 0, 0xf7, 0xfd, 0, 1, 0, 1], ("10.40.0.3", 0)).unwrap();
+    sleep(Duration::from_millis(100));
+    raw.set_read_timeout(Some(PATIENCE)).unwrap();
+    raw.recv(&mut [0; 100]).unwrap();
+    exchange(&tracer.interrupt(), &lab, &THROUGH_THE_BRIDGE);
 }
 
 #[test]

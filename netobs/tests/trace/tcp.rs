@@ -111,13 +111,13 @@ fn a_retransmission_is_a_packet_of_its_own() {
     }
     let traced = traced_get(&lab);
     let packets = traced.of(&lab);
-    let dropped: Vec<_> = packets.iter().filter(|packet| packet.outcome == "dropped").collect();
+    let reason = |packet: &Packet| packet.drop.as_ref().and_then(|drop| drop.reason.clone());
+    let dropped: Vec<_> = packets.iter().filter(|packet| reason(packet).as_deref() == Some("NETFILTER_DROP")).collect();
     let [dropped] = &dropped[..] else { panic!("not one drop: {packets:#?}") };
-    let reason = dropped.drop.as_ref().and_then(|drop| drop.reason.as_deref());
-    assert_eq!(reason, Some("NETFILTER_DROP"), "{dropped:#?}");
+    // On a slow machine more than once, since the first is not acknowledged soon enough.
     let again: Vec<_> = packets.iter().filter(|packet| packet.parent.as_ref() == Some(&dropped.id)).collect();
-    let [again] = &again[..] else { panic!("not sent again once: {packets:#?}") };
-    assert!(is_retransmission(again), "{again:#?}");
+    assert!(again.iter().all(|again| is_retransmission(again)), "{again:#?}");
+    let again = again.first().expect("sent again");
     assert_eq!((again.outcome.as_str(), &again.info), ("delivered", &dropped.info), "{again:#?}");
     assert_ne!(again.id, dropped.id);
     assert_eq!(again.path(&lab).last().map(String::as_str), Some("c1/eth0"), "{again:#?}");

@@ -1,6 +1,8 @@
 //! Podman, which needs no engine that runs.
 
-use std::path::PathBuf;
+use std::io::Write;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -22,6 +24,12 @@ pub struct Podman {
 /// Whether a test can have one; says why not.
 pub fn can_run_podman(test: &str) -> bool {
     can_run_containers(test, &["podman", "conmon"])
+}
+
+fn lists(socket: &Path) -> std::io::Result<String> {
+    let mut stream = UnixStream::connect(socket)?;
+    stream.write_all(b"GET /v4.0.0/libpod/containers/json HTTP/1.0\r\nHost: d\r\n\r\n")?;
+    std::io::read_to_string(stream)
 }
 
 impl Podman {
@@ -58,7 +66,8 @@ impl Podman {
         let mut service = self.command(&["system", "service", "--time", "0", &host]);
         self.service = Some(service.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
         let start = Instant::now();
-        while std::os::unix::net::UnixStream::connect(&socket).is_err() {
+        // The first list takes long.
+        while !lists(&socket).is_ok_and(|answer| answer.starts_with("HTTP/1.0 200")) {
             assert!(start.elapsed() < STARTING);
             thread::sleep(Duration::from_millis(50));
         }
