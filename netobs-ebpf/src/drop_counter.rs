@@ -59,59 +59,52 @@ pub enum Counting {
 /// CPUs that are searched for the note of a task that went to another one between two programs.
 const CPUS: u32 = 256;
 
-/// Whether this program is to count the call, and notes that it does. [`end`] follows.
+/// Whether this program is to count the call, and notes that it does.
 #[inline(always)]
-pub fn begin(ctx: &impl EbpfContext, by: Counting) -> bool {
+pub fn is_to_count(ctx: &impl EbpfContext, by: Counting) -> bool {
     let Some(state) = DROP_STATE.get_ptr_mut(0) else { return false };
     // SAFETY: this CPU's value, and no other run of this program is on this CPU.
     unsafe {
         let arguments = place(ctx, state, by);
-        if by == Counting::First {
-            (*state).busy = 1;
-        } else {
-            // If the first is interrupted here, it did not see this call. Else the task may have come from another CPU.
-            if is_noted(state, arguments, by) || (*state).busy == 0 && is_noted_elsewhere(arguments, by) {
+        if by != Counting::First {
+            // The task may have come from another CPU, be it to one where the first is interrupted.
+            if is_noted(state, arguments, by) || is_noted_elsewhere(arguments, by) {
                 return false;
             }
             (*state).recovered[by as usize] += 1;
         }
         if by != Counting::Third {
-            note(state, arguments);
+            note(state, arguments, by);
         }
     }
     true
 }
 
-/// The program has done its work.
-#[inline(always)]
-pub fn end(by: Counting) {
-    if by == Counting::First
-        && let Some(state) = DROP_STATE.get_ptr_mut(0)
-    {
-        // SAFETY: as above.
-        unsafe { (*state).busy = 0 };
-    }
-}
-
 /// Notes that this call is counted.
 ///
 /// # Safety
-/// `state` is this CPU's.
+/// `state` is this CPU's, and the program is not the last.
 #[inline(always)]
-unsafe fn note(state: *mut DropState, arguments: u64) {
+unsafe fn note(state: *mut DropState, arguments: u64, by: Counting) {
     // SAFETY: as the caller vouches; the indices are below the lengths.
     unsafe {
-        let set = addr_of_mut!((*state).noted[set_of(arguments)]);
-        // A place of its own, for a note that was never taken is of a call that is over; else a free one.
+        let set = addr_of_mut!((*state).noted[by as usize][set_of(arguments)]);
+        // A note of the same stack was never taken, and its call is over.
         for way in 0..NOTE_WAYS {
-            if (*set)[way] == 0 || (*set)[way] == arguments {
+            if stack_of((*set)[way]) == stack_of(arguments) {
                 (*set)[way] = arguments;
                 return;
             }
         }
-        let oldest = (*state).next_way;
-        (*state).next_way = oldest.wrapping_add(1);
-        (*set)[oldest as usize % NOTE_WAYS] = arguments;
+        for way in 0..NOTE_WAYS {
+            if (*set)[way] == 0 {
+                (*set)[way] = arguments;
+                return;
+            }
+        }
+        let next = (*state).next_way[by as usize];
+        (*state).next_way[by as usize] = next.wrapping_add(1);
+        (*set)[next as usize % NOTE_WAYS] = arguments;
     }
 }
 
@@ -130,13 +123,21 @@ unsafe fn place(ctx: &impl EbpfContext, state: *mut DropState, by: Counting) -> 
     }
 }
 
-/// Fibonacci hashing: the upper bits of the product depend on all bits of the address.
+/// A number for the stack: tasks and softirqs have at least 16 KiB each, aligned to that, on 64-bit machines. A larger
+/// one has several numbers, which costs room for notes only. The place on a task's stack is another one for each of its
+/// system calls (`randomize_kstack_offset`), so notes of an earlier call's place would pile up.
 #[inline(always)]
-fn set_of(arguments: u64) -> usize {
-    (arguments.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (u64::BITS - NOTE_SETS.ilog2())) as usize
+const fn stack_of(arguments: u64) -> u64 {
+    arguments >> 14
 }
 
-/// Whether a CPU has a note of this call. The last program takes it away.
+/// Fibonacci hashing: the upper bits of the product depend on all bits of the number.
+#[inline(always)]
+const fn set_of(arguments: u64) -> usize {
+    (stack_of(arguments).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (u64::BITS - NOTE_SETS.ilog2())) as usize
+}
+
+/// Whether a CPU has a note of this call by an earlier program. The last program takes it away.
 ///
 /// # Safety
 /// `state` is valid.
@@ -144,13 +145,15 @@ fn set_of(arguments: u64) -> usize {
 unsafe fn is_noted(state: *mut DropState, arguments: u64, by: Counting) -> bool {
     // SAFETY: as the caller vouches; the indices are below the lengths.
     unsafe {
-        let set = addr_of_mut!((*state).noted[set_of(arguments)]);
-        for way in 0..NOTE_WAYS {
-            if (*set)[way] == arguments {
-                if by == Counting::Third {
-                    (*set)[way] = 0;
+        for earlier in 0..by as usize {
+            let set = addr_of_mut!((*state).noted[earlier][set_of(arguments)]);
+            for way in 0..NOTE_WAYS {
+                if (*set)[way] == arguments {
+                    if by == Counting::Third {
+                        (*set)[way] = 0;
+                    }
+                    return true;
                 }
-                return true;
             }
         }
     }

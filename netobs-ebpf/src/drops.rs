@@ -34,7 +34,7 @@ pub const DROP_PROGRAMS: usize = 3;
 pub type DropCounts = [u64; DROP_PROGRAMS];
 
 /// Sets of a CPU's notes of which calls were counted, and places in each.
-pub const NOTE_SETS: usize = 16;
+pub const NOTE_SETS: usize = 32;
 /// See above.
 pub const NOTE_WAYS: usize = 4;
 
@@ -43,14 +43,13 @@ pub const NOTE_WAYS: usize = 4;
 #[derive(Clone, Copy, Debug, Default)]
 pub struct DropState {
     /// Calls of the tracepoint that a program counted and the last has not yet come to, by where their arguments
-    /// lie: that is on the stack of whoever drops, and no two calls under way have the same place.
-    pub noted: [[u64; NOTE_WAYS]; NOTE_SETS],
+    /// lie: that is on the stack of whoever drops, and no two calls under way have the same place. Each program but the
+    /// last has its own, since a later one may run in the middle of an earlier one's noting.
+    pub noted: [[[u64; NOTE_WAYS]; NOTE_SETS]; DROP_PROGRAMS - 1],
+    /// The way of a full set that is taken next, by program.
+    pub next_way: [u64; DROP_PROGRAMS - 1],
     /// Where the arguments lie, by program, while it finds out.
     pub arguments: DropCounts,
-    /// The way of a full set that is taken next.
-    pub next_way: u32,
-    /// 1 while the first program is at work on this CPU, be it that it is interrupted.
-    pub busy: u32,
     /// Drops that a later program found not to have been counted yet, by program; the first finds none.
     pub recovered: DropCounts,
     /// Drops that matched and found no place in the table, by program.

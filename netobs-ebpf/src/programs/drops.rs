@@ -31,10 +31,9 @@ fn kfree_skb_last_count(ctx: BtfTracePointContext) -> i32 {
 
 #[inline(always)]
 fn count(ctx: &BtfTracePointContext, by: Counting) -> i32 {
-    if drop_counter::begin(ctx, by) {
+    if drop_counter::is_to_count(ctx, by) {
         // SAFETY: the packet is live.
         unsafe { drop_counter::count(&dropped(ctx), by) };
-        drop_counter::end(by);
     }
     0
 }
