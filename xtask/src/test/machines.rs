@@ -33,8 +33,9 @@ pub struct Stages<'a> {
 
 /// Runs every executable on every kernel, each in a machine of its own: what one leaves behind or crashes is no other's.
 ///
-/// No machine begins after `end`. Where a processor is so slow, each kernel is to have had the same tests, and those of
-/// the packet path before others: the last in the alphabet, as it happens.
+/// No machine begins after `end`. Where a processor is so slow, the oldest and the newest kernel are to have had all
+/// tests before those between them, and the tests of the packet path come before others: the last in the alphabet, as it
+/// happens.
 pub fn run(
     project: &Project,
     kernels: &[Series],
@@ -50,9 +51,18 @@ pub fn run(
     for executable in stages.executables.iter().rev() {
         guests.push((*executable, guest(executable, stages.netobs, stages.filter)?));
     }
-    let jobs =
-        guests.iter().flat_map(|(executable, guest)| kernels.iter().map(move |kernel| (kernel, *executable, guest)));
-    let jobs: Mutex<VecDeque<_>> = Mutex::new(jobs.collect());
+    let last = kernels.len().saturating_sub(1);
+    let mut jobs = VecDeque::new();
+    for between in [false, true] {
+        for (executable, guest) in &guests {
+            for (place, kernel) in kernels.iter().enumerate() {
+                if between == (place != 0 && place != last) {
+                    jobs.push_back((kernel, *executable, guest));
+                }
+            }
+        }
+    }
+    let jobs = Mutex::new(jobs);
     let report = Mutex::new(report);
     thread::scope(|scope| {
         for _ in 0..AT_ONCE {

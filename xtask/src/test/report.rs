@@ -29,6 +29,17 @@ impl Row {
             output: format!("{error:#}"),
         }
     }
+
+    /// Every skipped test with its reason; in one line, if all were skipped for the same.
+    fn skipped(&self) -> Vec<String> {
+        let Tally { passed, failed, skipped } = &self.tally;
+        let mut reasons: Vec<&str> = skipped.iter().filter_map(|line| Some(line.split_once(": ")?.1)).collect();
+        reasons.dedup();
+        match &*reasons {
+            [reason] if passed + failed == 0 => vec![format!("all {}: {reason}", skipped.len())],
+            _ => skipped.clone(),
+        }
+    }
 }
 
 /// All stages that have run.
@@ -63,7 +74,7 @@ impl Report {
         self.rows.iter().map(|row| count(&row.tally)).sum()
     }
 
-    /// Prints the table, every skipped test with its reason, and the line that CI reads.
+    /// Prints the table, what was skipped with the reasons, and the line that CI reads.
     pub fn print(&self, time: Duration) {
         let width = |text: fn(&Row) -> &str, title: &str| {
             self.rows.iter().map(|row| text(row).len()).chain([title.len()]).max().unwrap_or_default()
@@ -88,7 +99,7 @@ impl Report {
             println!("\nskipped:");
         }
         for row in &self.rows {
-            for skipped in &row.tally.skipped {
+            for skipped in row.skipped() {
                 println!("  {} {}: {skipped}", row.kernel, row.stage);
             }
         }
