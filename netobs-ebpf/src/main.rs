@@ -8,6 +8,7 @@ mod access;
 mod atomic;
 mod bridge;
 mod counters;
+mod counting;
 mod current;
 mod drop_counter;
 mod early;

@@ -9,7 +9,8 @@ use aya_ebpf::macros::btf_tracepoint;
 use aya_ebpf::programs::BtfTracePointContext;
 
 use crate::access::constant;
-use crate::drop_counter::{self, Counting, DROP_SETTINGS, Dropped};
+use crate::counting::{Counting, is_to_count};
+use crate::drop_counter::{self, DROP_SETTINGS, Dropped};
 
 /// Counts every drop, unless the kernel does not run it because it is running already on this CPU.
 #[btf_tracepoint(function = "kfree_skb")]
@@ -31,7 +32,7 @@ fn kfree_skb_last_count(ctx: BtfTracePointContext) -> i32 {
 
 #[inline(always)]
 fn count(ctx: &BtfTracePointContext, by: Counting) -> i32 {
-    if drop_counter::is_to_count(ctx, by) {
+    if is_to_count(ctx, by) {
         // SAFETY: the packet is live.
         unsafe { drop_counter::count(&dropped(ctx), by) };
     }
