@@ -6,9 +6,8 @@ use std::time::Duration;
 use netobs::netns::{Netns, in_netns};
 
 use super::bed::{Bed, PORT, inside, send};
-use super::common::{Lab, can_make_labs, run, skip};
+use super::common::{Lab, can_make_labs, eventually, run, skip};
 use super::served::{Agent, Scrape};
-use super::tracer::PATIENCE;
 
 fn translations(scrape: &Scrape, netns: &str) -> [u64; 2] {
     ["snat", "dnat"].map(|kind| scrape.count(&format!("nat_translations_total{{netns=\"{netns}\",kind=\"{kind}\"}}")))
@@ -106,11 +105,7 @@ fn translations_of_a_namespace_that_came_later_are_counted_and_keep_it_not_alive
     let right = bed.right.clone();
     run("ip", &["netns", "del", &left]).good();
     let is_gone = || !run("ip", &["-n", &right, "link"]).good().stdout.contains("eth0");
-    let end = std::time::Instant::now() + PATIENCE;
-    while !is_gone() {
-        assert!(std::time::Instant::now() < end, "something keeps the namespace alive");
-        std::thread::sleep(Duration::from_millis(100));
-    }
+    eventually("nothing keeps the namespace alive", is_gone);
 }
 
 #[test]
