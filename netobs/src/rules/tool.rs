@@ -1,12 +1,15 @@
 //! Running the tools that print a rule set.
 
+use std::fs;
 use std::io::{self, Read};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// A rule set of 50,000 rules takes nft about a second.
-const TIME: Duration = Duration::from_secs(10);
+/// A rule set of 50,000 rules takes nft about a second; but a machine may be slow, and busy. So a tool is given up when it
+/// has had nothing to do for so long, or at the latest after [`LONGEST`].
+const SILENCE: Duration = Duration::from_secs(10);
+const LONGEST: Duration = Duration::from_secs(60);
 /// More than this is no rule set that anybody could make sense of; it would only fill our memory.
 const OUTPUT: u64 = 256 << 20;
 const POLL: Duration = Duration::from_millis(2);
@@ -25,19 +28,7 @@ pub(super) fn run(program: &str, arguments: &[&str]) -> Result<Option<String>, S
     };
     let output = child.stdout.take().map(|pipe| thread::spawn(move || read(pipe)));
     let said = child.stderr.take().map(|pipe| thread::spawn(move || read(pipe)));
-    let deadline = Instant::now() + TIME;
-    let status = loop {
-        match child.try_wait() {
-            Ok(Some(status)) => break Ok(status),
-            Ok(None) if Instant::now() < deadline => thread::sleep(POLL),
-            Ok(None) => break Err(format!("{program} did not answer within {} s", TIME.as_secs())),
-            Err(error) => break Err(format!("{program}: {error}")),
-        }
-    };
-    if status.is_err() {
-        let _ = child.kill();
-        let _ = child.wait();
-    }
+    let status = end(&mut child, SILENCE, LONGEST).map_err(|error| format!("{program} {error}"));
     let text = |reader: Option<thread::JoinHandle<String>>| reader.and_then(|thread| thread.join().ok());
     let (output, said) = (text(output).unwrap_or_default(), text(said).unwrap_or_default());
     if status?.success() {
@@ -45,6 +36,37 @@ pub(super) fn run(program: &str, arguments: &[&str]) -> Result<Option<String>, S
     }
     let line = said.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or("failed without a word");
     Err(format!("{program}: {line}"))
+}
+
+/// Waits until it ends by itself, or kills it.
+fn end(child: &mut Child, silence: Duration, longest: Duration) -> Result<ExitStatus, String> {
+    let began = Instant::now();
+    let (mut deadline, mut worked) = (began + silence, 0);
+    let error = loop {
+        match child.try_wait() {
+            Ok(Some(status)) => return Ok(status),
+            Ok(None) if Instant::now() < deadline => thread::sleep(POLL),
+            Ok(None) => {
+                let before = std::mem::replace(&mut worked, time_of(child.id()));
+                if worked <= before || began.elapsed() >= longest {
+                    break format!("did not answer within {} s", began.elapsed().as_secs());
+                }
+                deadline = (Instant::now() + silence).min(began + longest);
+            }
+            Err(error) => break format!("cannot be waited for: {error}"),
+        }
+    };
+    let _ = child.kill();
+    let _ = child.wait();
+    Err(error)
+}
+
+/// How long a process has run on a processor, in ticks; 0 if that cannot be told. `utime` and `stime` of
+/// `/proc/PID/stat` are the 12th and 13th word behind the name, which may have anything in it.
+fn time_of(process: u32) -> u64 {
+    let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+    let words = stat.rsplit_once(')').map_or("", |(_, rest)| rest).split_whitespace();
+    words.skip(11).take(2).filter_map(|word| word.parse::<u64>().ok()).sum()
 }
 
 fn read(pipe: impl Read) -> String {
@@ -56,12 +78,31 @@ fn read(pipe: impl Read) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::run;
+    use std::process::Command;
+    use std::time::{Duration, Instant};
+
+    use super::{end, run};
 
     #[test]
     fn a_program_that_is_missing_is_no_failure_and_one_that_fails_says_why() {
         assert_eq!(run("netobs-no-such-program", &[]), Ok(None));
         assert_eq!(run("echo", &["a", "b"]), Ok(Some("a b\n".to_owned())));
         assert!(run("ls", &["/no/such/place"]).unwrap_err().starts_with("ls: ls: "));
+    }
+
+    #[test]
+    fn what_works_is_waited_for_and_what_is_silent_is_not() {
+        const SILENCE: Duration = Duration::from_millis(500);
+        const LONGEST: Duration = Duration::from_millis(2000);
+        let after = |script: &str| {
+            let began = Instant::now();
+            let mut child = Command::new("sh").args(["-c", script]).spawn().expect("sh");
+            (end(&mut child, SILENCE, LONGEST).map(|status| status.success()), began.elapsed())
+        };
+        assert_eq!(after("true").0, Ok(true));
+        let (silent, time) = after("exec sleep 60");
+        assert!(silent.is_err() && time >= SILENCE, "{silent:?} after {time:?}");
+        let (busy, time) = after("while :; do :; done");
+        assert!(busy.is_err() && time >= LONGEST, "{busy:?} after {time:?}");
     }
 }
