@@ -1,7 +1,7 @@
 //! Placeholders for the user's filter.
 //!
-//! User space replaces the body of both functions inside the object, before it is loaded, by a converted pcap program.
-//! As they stand here they match everything.
+//! User space replaces the body of both functions inside the object, before it is loaded, by a converted pcap program,
+//! and leaves the rest of it to another symbol, so that it is not loaded. As they stand here they match everything.
 //!
 //! They are exported, so that the compiler can neither inline nor specialise them nor leave an argument out, and the
 //! kernel verifies each once by itself instead of on every path to a call. What it knows of the packet then is its type:
@@ -14,7 +14,7 @@ use netobs_ebpf::HEADER_BYTES;
 
 use crate::packet::{Extent, Header};
 
-/// Instructions in each placeholder's padding. A converted filter has at most a few less.
+/// Instructions in each placeholder's padding. A converted filter has at most a few more.
 ///
 /// The verifier keeps one state for every branch not yet followed, 8192 at the most in a program
 /// (`BPF_COMPLEXITY_LIMIT_JMP_SEQ`). About every second instruction of a filter is a branch, so a longer one could fail
@@ -31,13 +31,16 @@ macro_rules! placeholder {
         $(#[$doc])*
         #[inline(never)]
         #[unsafe(no_mangle)]
+        #[expect(named_asm_labels, reason = "the symbol is there for user space to find")]
         pub extern "C" fn $name(packet: *const [u8; HEADER_BYTES], captured: u32, length: u32) -> u32 {
             let mut verdict = 1u64;
             // SAFETY: sets its output and touches neither memory nor the inputs, which are only named so that they
             // stay arguments.
             unsafe {
                 asm!(
+                    concat!(".type ", stringify!($name), "_rest,@function"),
                     "if {verdict} == 1 goto +{padding}",
+                    concat!(stringify!($name), "_rest:"),
                     ".rept {padding}",
                     "{verdict} = 1",
                     ".endr",

@@ -1,31 +1,23 @@
 //! Replaces the body of a placeholder function inside an eBPF object.
 //!
-//! The function keeps its place, its size and its debug information: everything else in the object refers to them. What
-//! is left of it behind the program must be reachable, or the kernel refuses it (`check_cfg`, "unreachable insn"). So
-//! the function begins with a branch into the rest that never is taken. The verifier finds that out and removes the
-//! branch and the rest (`opt_remove_dead_code`, since 5.1, for whoever has CAP_BPF): neither is in the running program.
-//!
-//! ```text
-//!         r0 = 0
-//!         if r0 != 0 goto rest
-//!         program …
-//! rest:   r0 = 0
-//!         …
-//!         exit
-//! ```
+//! The function keeps its place: everything else in the object refers to that. What is left of it behind the program is
+//! given to another symbol, which nothing refers to, so that it is not loaded: the verifier is as slow as a program is
+//! long, in whatever it never comes to as well.
 
 use object::{Object, ObjectSection, ObjectSymbol};
 
-use super::ebpf::{Alu, Compare, Insn, Register, Source};
+use super::ebpf::Insn;
 
 /// Size of an instruction in the object.
 const INSN_BYTES: usize = 8;
 
-/// The two instructions before the program.
-const HEAD: usize = 2;
+/// What the object calls the rest of a function.
+const REST: &str = "_rest";
 
-/// What the padding needs at least: its `exit`.
-const TAIL: usize = 1;
+/// Size of an entry in an ELF symbol table, and where in it the symbol's address and size are.
+const SYMBOL_BYTES: usize = 24;
+const SYMBOL_ADDRESS: usize = 8;
+const SYMBOL_SIZE: usize = 16;
 
 /// Why a function could not be replaced.
 #[derive(Debug, thiserror::Error)]
@@ -36,7 +28,7 @@ pub enum PatchError {
     /// The object was built without the placeholder.
     #[error("the eBPF object has no function {0}")]
     NoFunction(String),
-    /// The symbol does not lie in its section, or the section has no bytes in the file.
+    /// A symbol does not lie in its section, or the section has no bytes in the file.
     #[error("the eBPF object's function {0} is not where its symbol says")]
     Misplaced(String),
     /// The program is too long for the placeholder.
@@ -49,29 +41,47 @@ pub enum PatchError {
     },
 }
 
-/// A copy of `object` in which `function` runs `program`.
+/// A copy of `object` in which `function` is `program`.
 ///
 /// # Errors
 ///
 /// The object has no such function, or too small a one.
 pub fn patch(object: &[u8], function: &str, program: &[Insn]) -> Result<Vec<u8>, PatchError> {
-    let (start, size) = locate(object, function)?;
-    let slots = size / INSN_BYTES;
-    let limit = slots.saturating_sub(HEAD + TAIL);
+    let misplaced = || PatchError::Misplaced(function.to_owned());
+    let (body, rest) = (locate(object, function)?, locate(object, &format!("{function}{REST}"))?);
+    let limit = body.size / INSN_BYTES;
     if program.len() > limit {
         return Err(PatchError::TooLong { needed: program.len(), limit });
     }
+    let taken = program.len() * INSN_BYTES;
     let mut patched = object.to_vec();
-    let body =
-        patched.get_mut(start..start + slots * INSN_BYTES).ok_or_else(|| PatchError::Misplaced(function.to_owned()))?;
-    for (slot, insn) in body.chunks_exact_mut(INSN_BYTES).zip(padded(program, slots)) {
-        slot.copy_from_slice(&insn.to_bytes());
+    let mut write = |at: usize, bytes: &[u8]| {
+        let place = patched.get_mut(at..at + bytes.len()).ok_or_else(misplaced)?;
+        place.copy_from_slice(bytes);
+        Ok::<(), PatchError>(())
+    };
+    for (index, insn) in program.iter().enumerate() {
+        write(body.start + index * INSN_BYTES, &insn.to_bytes())?;
     }
+    write(body.symbol + SYMBOL_SIZE, &(taken as u64).to_le_bytes())?;
+    write(rest.symbol + SYMBOL_ADDRESS, &(body.address + taken as u64).to_le_bytes())?;
+    write(rest.symbol + SYMBOL_SIZE, &((body.size - taken) as u64).to_le_bytes())?;
     Ok(patched)
 }
 
-/// Where in the file the function is, and how many bytes it takes.
-fn locate(object: &[u8], function: &str) -> Result<(usize, usize), PatchError> {
+/// A function in the object.
+struct Function {
+    /// Where its first instruction is in the file.
+    start: usize,
+    /// Its bytes.
+    size: usize,
+    /// Where it is in its section.
+    address: u64,
+    /// Where its entry in the symbol table is in the file.
+    symbol: usize,
+}
+
+fn locate(object: &[u8], function: &str) -> Result<Function, PatchError> {
     let misplaced = || PatchError::Misplaced(function.to_owned());
     let file = object::File::parse(object)?;
     let symbol = file
@@ -86,67 +96,65 @@ fn locate(object: &[u8], function: &str) -> Result<(usize, usize), PatchError> {
         return Err(misplaced());
     }
     let start = section_start.checked_add(offset).and_then(|start| usize::try_from(start).ok());
-    Ok((start.ok_or_else(misplaced)?, usize::try_from(symbol.size()).map_err(|_| misplaced())?))
-}
-
-/// The program with the branch before it and the padding behind it, `slots` instructions in all.
-fn padded(program: &[Insn], slots: usize) -> impl Iterator<Item = Insn> {
-    const RESULT: Register = Register(0);
-    let zero = Insn::alu32(Alu::Mov, RESULT, Source::Immediate(0));
-    let distance = i16::try_from(program.len()).unwrap_or_default();
-    let skip = Insn { offset: distance, ..Insn::branch64(Compare::NotEqual, RESULT, Source::Immediate(0)) };
-    let padding = slots.saturating_sub(HEAD + program.len() + TAIL);
-    [zero, skip]
-        .into_iter()
-        .chain(program.iter().copied())
-        .chain(std::iter::repeat_n(zero, padding))
-        .chain([Insn::exit()])
+    let table = file.section_by_name(".symtab").and_then(|table| table.file_range());
+    let (table, _) = table.ok_or_else(misplaced)?;
+    let entry = usize::try_from(table).ok().and_then(|table| table.checked_add(symbol.index().0 * SYMBOL_BYTES));
+    Ok(Function {
+        start: start.ok_or_else(misplaced)?,
+        size: usize::try_from(symbol.size()).map_err(|_| misplaced())?,
+        address: symbol.address(),
+        symbol: entry.ok_or_else(misplaced)?,
+    })
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{INSN_BYTES, Insn, PatchError, padded, patch};
+    use object::{Object, ObjectSymbol};
+
+    use super::{INSN_BYTES, Insn, PatchError, patch};
 
     #[test]
-    fn the_branch_leads_to_the_padding_and_the_padding_to_an_exit() {
-        let program = [Insn::jump(), Insn::exit()];
-        for slots in 5..9 {
-            let body: Vec<Insn> = padded(&program, slots).collect();
-            assert_eq!(body.len(), slots);
-            assert_eq!(body[2..4], program);
-            assert_eq!(body[1].offset, 2, "over the program, from the instruction after the branch");
-            assert_eq!(body[slots - 1], Insn::exit());
+    fn the_program_takes_what_it_needs_and_the_rest_is_another_symbol() {
+        let (object, body) = object_with("placeholder", 6);
+        for length in 1..=6 {
+            let program = vec![Insn::exit(); length];
+            let patched = patch(&object, "placeholder", &program).expect("fits");
+            let end = length * INSN_BYTES;
+            assert!(patched[body..body + end].chunks(INSN_BYTES).all(|insn| insn == Insn::exit().to_bytes()));
+            // The first bytes, the rest of the function and what follows it.
+            assert_eq!(patched[..body], object[..body]);
+            assert_eq!(patched[body + end..body + 7 * INSN_BYTES], object[body + end..body + 7 * INSN_BYTES]);
+            assert_eq!(symbols(&patched), [(8, end as u64), (8 + end as u64, 48 - end as u64)]);
         }
     }
 
     #[test]
-    fn changes_nothing_but_the_function() {
-        let (object, body) = object_with("placeholder", 6);
-        let program = [Insn::jump(), Insn::exit(), Insn::exit()];
-        let patched = patch(&object, "placeholder", &program).expect("fits exactly");
-        assert_eq!(patched.len(), object.len());
-        assert_eq!(patched[..body], object[..body]);
-        assert_eq!(patched[body + 6 * INSN_BYTES..], object[body + 6 * INSN_BYTES..]);
-        assert_eq!(patched[body + 2 * INSN_BYTES..][..8], Insn::jump().to_bytes());
-
-        let long = [Insn::exit(); 4];
-        let error = patch(&object, "placeholder", &long).expect_err("too long");
-        assert!(matches!(error, PatchError::TooLong { needed: 4, limit: 3 }), "{error}");
+    fn what_does_not_fit_is_refused() {
+        let (object, _) = object_with("placeholder", 6);
+        let program = [Insn::exit(); 7];
+        let error = patch(&object, "placeholder", &program).expect_err("too long");
+        assert!(matches!(error, PatchError::TooLong { needed: 7, limit: 6 }), "{error}");
         assert!(matches!(patch(&object, "other", &program), Err(PatchError::NoFunction(_))));
         assert!(matches!(patch(b"not ELF", "placeholder", &program), Err(PatchError::Object(_))));
         for cut in 0..object.len() {
-            let _ = patch(&object[..cut], "placeholder", &program);
+            let _ = patch(&object[..cut], "placeholder", &program[1..]);
         }
     }
 
+    /// Address and size of every function.
+    fn symbols(object: &[u8]) -> Vec<(u64, u64)> {
+        let file = object::File::parse(object).expect("an object");
+        file.symbols().map(|symbol| (symbol.address(), symbol.size())).collect()
+    }
+
     /// A relocatable eBPF object with one function in `.text` behind eight bytes of something else, and where its
-    /// body is.
+    /// body is. The symbol of its rest is in the middle of it.
     fn object_with(name: &str, slots: usize) -> (Vec<u8>, usize) {
         const HEADER: usize = 64;
         let text = vec![0xaa; 8 + slots * INSN_BYTES + 8];
-        let names = [b"\0.text\0.symtab\0.strtab\0", name.as_bytes(), b"\0"].concat();
+        let names = [b"\0.text\0.symtab\0.strtab\0", name.as_bytes(), b"\0", name.as_bytes(), b"_rest\0"].concat();
         let symbols_at = HEADER + text.len();
-        let names_at = symbols_at + 48;
+        let names_at = symbols_at + 72;
         let sections_at = names_at + names.len();
 
         let mut object = b"\x7fELF\x02\x01\x01".to_vec();
@@ -159,15 +167,17 @@ mod tests {
         object.extend([64u16, 0, 0, 64, 4, 3].map(u16::to_le_bytes).concat());
         object.extend(&text);
         object.extend([0; 24]);
-        // The name, a global function, section 1.
-        object.extend(23u32.to_le_bytes());
-        object.extend([0x12, 0, 1, 0]);
-        object.extend([8, (slots * INSN_BYTES) as u64].map(u64::to_le_bytes).concat());
+        for (at, address, size) in [(23, 8, slots * INSN_BYTES), (24 + name.len(), 16, 0)] {
+            // The name, a global function, section 1.
+            object.extend((at as u32).to_le_bytes());
+            object.extend([0x12, 0, 1, 0]);
+            object.extend([address as u64, size as u64].map(u64::to_le_bytes).concat());
+        }
         object.extend(&names);
         object.extend([0; 64]);
         for (name, kind, at, size, link, info, entry) in [
             (1u32, 1u32, HEADER, text.len(), 0u32, 0u32, 0u64),
-            (7, 2, symbols_at, 48, 3, 1, 24),
+            (7, 2, symbols_at, 72, 3, 1, 24),
             (15, 3, names_at, names.len(), 0, 0, 0),
         ] {
             object.extend([name, kind].map(u32::to_le_bytes).concat());
