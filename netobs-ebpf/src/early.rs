@@ -105,7 +105,7 @@ extern "C" fn early_calls(skb: u64, packet: u64, origin: u64) -> u64 {
             }
             let call = *(*early).calls.as_ptr().add((index & (CALLS - 1)) as usize);
             // A socket's packet without a device is in the namespace that it leaves by a device of.
-            let known: u64 = place::<Probed>(call.device as *const u8, core::ptr::null());
+            let known: u64 = place(call.device as *const u8, core::ptr::null());
             let at = if known == 0 { origin & !u64::from(u32::MAX) } else { known };
             let call = Call {
                 time: call.time,

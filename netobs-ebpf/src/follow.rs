@@ -34,7 +34,7 @@ pub unsafe fn follow<A: Access>(spot: Spot, skb: *const u8) {
             hook: spot.hook,
             skb,
             device,
-            place: place::<A>(device, socket),
+            place: place(device, socket),
             family: 0,
             packet,
             parent: 0,

@@ -5,11 +5,11 @@
 //! 3. Record it, and keep the identity map in step.
 
 use core::mem::MaybeUninit;
-use core::ptr::null;
+use core::ptr::{null, read_volatile};
 
 use netobs_ebpf::{Conditions, Counter, Hook, flags, slot};
 
-use crate::access::{Access, constant, offset};
+use crate::access::{Access, Probed, constant, offset};
 use crate::counters::count;
 use crate::current;
 use crate::filter::matches_filter;
@@ -62,8 +62,7 @@ pub unsafe fn observe<A: Access>(spot: Spot, skb: *const u8) {
     };
     // Only when needed: for a packet in a UDP socket's queue `skb->dev` is no pointer (`udp_set_dev_scratch`, 4.12), and
     // though following it reads as zero, it is slow.
-    // SAFETY: as above.
-    let place = || unsafe { place::<A>(device, socket) };
+    let place = || place(device, socket);
     // SAFETY: as the caller vouches.
     let (identity, known_print) = unsafe { identity::identify(hook, skb as u64, !socket.is_null(), place, &extent) };
 
@@ -161,24 +160,41 @@ pub unsafe fn observe<A: Access>(spot: Spot, skb: *const u8) {
 }
 
 /// Inode number of the namespace in the upper half, index of the device in the lower. The namespace is the device's, or
-/// the socket's when a packet has no device yet.
-///
-/// # Safety
-/// The pointers are null, or to the structs their names say.
+/// the socket's when a packet has no device yet. The pointers are null, or to the structs their names say.
 #[inline(always)]
-pub unsafe fn place<A: Access>(device: *const u8, socket: *const u8) -> u64 {
-    // SAFETY: as the caller vouches.
+pub fn place(device: *const u8, socket: *const u8) -> u64 {
+    packet_place(&[device, socket])
+}
+
+/// Exported so that it is verified by itself, and with its arguments in memory, both as `fingerprint_hash`. A program
+/// that reads a pointer through another one whose type the verifier knows is slow to load: 6.3 to 6.18 search the names
+/// of all the kernel's types for each, on every path (`btf_nested_type_is_trusted`).
+#[inline(never)]
+#[unsafe(no_mangle)]
+extern "C" fn packet_place(of: *const [*const u8; 2]) -> u64 {
+    if of.is_null() {
+        return 0;
+    }
+    // SAFETY: not null, so it is the caller's array.
+    let [device, socket] = unsafe { read_volatile(of) };
+    read_place(device, socket)
+}
+
+/// As [`place`], for a function that is verified by itself already.
+#[inline(always)]
+pub fn read_place(device: *const u8, socket: *const u8) -> u64 {
+    // SAFETY: the helper behind Probed checks every address.
     unsafe {
         let mut ifindex = 0_u32;
         let net: *const u8 = if !device.is_null() {
-            ifindex = A::read(device, offset!(dev_ifindex));
-            A::read(device, offset!(dev_net))
+            ifindex = Probed::read(device, offset!(dev_ifindex));
+            Probed::read(device, offset!(dev_net))
         } else if !socket.is_null() {
-            A::read(socket, offset!(sock_net))
+            Probed::read(socket, offset!(sock_net))
         } else {
             return 0;
         };
-        let netns: u32 = A::read(net, offset!(net_inum));
+        let netns: u32 = Probed::read(net, offset!(net_inum));
         u64::from(netns) << 32 | u64::from(ifindex)
     }
 }

@@ -17,7 +17,7 @@ use netobs_ebpf::{Counter, Hook, MISSING, Wait, nud, slot};
 use crate::access::{Access, Probed, offset};
 use crate::counters::count;
 use crate::identity;
-use crate::observe::{Spot, observe, place};
+use crate::observe::{Spot, observe, read_place};
 use crate::packet::Extent;
 use crate::record::{EVENTS, NO_WAKEUP, device_name};
 use crate::seen::{self, Time};
@@ -107,11 +107,11 @@ impl Neighbour {
             return;
         }
         self.remember(last, now, true);
-        let mut packet = followed(last);
+        let mut packet = neighbour_followed(last);
         if packet == 0 {
             // SAFETY: the helper behind Probed checks every address.
             unsafe { observe::<Probed>(Spot::new(Hook::NeighEventSendDone), last as *const u8) };
-            packet = followed(last);
+            packet = neighbour_followed(last);
         }
         if packet != 0 {
             record_wait(self.0, packet, now, Hook::NeighEventSendDone as u64);
@@ -177,32 +177,42 @@ impl Neighbour {
     /// Remembers the last packets in its queue that are not yet remembered, and if `is_last_new` the last in any case.
     #[inline(always)]
     fn remember(self, last: u64, since: u64, is_last_new: bool) {
-        let asked: u64 = self.read(offset!(neigh_updated));
-        let mut skb = last;
-        for index in 0..AT_ONCE {
-            // SAFETY: a map value stays readable while the program runs.
-            let is_known = WAITING.get_ptr(&skb).is_some_and(|queued| unsafe {
-                // An older one is of a packet that is gone.
-                (*queued).neighbour == self.0 && (*queued).jiffies >= asked
-            });
-            if !is_known || is_last_new && index == 0 {
-                // SAFETY: the helper has no preconditions.
-                let jiffies = unsafe { bpf_jiffies64() };
-                let _ = WAITING.insert(&skb, &Queued { neighbour: self.0, since, jiffies }, 0);
-            }
-            // SAFETY: the helper behind Probed checks the address.
-            skb = unsafe { Probed::read(skb as *const u8, offset!(skb_previous)) };
-            if skb == self.queue() || skb == 0 {
-                break;
-            }
-        }
+        neighbour_remember(self.0, last, since, u64::from(is_last_new));
         LAST_WAIT.note();
     }
 }
 
-/// The packet with this skb, if it is followed; else 0.
-#[inline(always)]
-fn followed(skb: u64) -> u64 {
+/// Exported so that it is verified by itself, as `fingerprint_hash` is.
+#[inline(never)]
+#[unsafe(no_mangle)]
+extern "C" fn neighbour_remember(neighbour: u64, last: u64, since: u64, is_last_new: u64) -> u64 {
+    let neighbour = Neighbour(neighbour);
+    let asked: u64 = neighbour.read(offset!(neigh_updated));
+    let mut skb = last;
+    for index in 0..AT_ONCE {
+        // SAFETY: a map value stays readable while the program runs.
+        let is_known = WAITING.get_ptr(&skb).is_some_and(|queued| unsafe {
+            // An older one is of a packet that is gone.
+            (*queued).neighbour == neighbour.0 && (*queued).jiffies >= asked
+        });
+        if !is_known || is_last_new != 0 && index == 0 {
+            // SAFETY: the helper has no preconditions.
+            let jiffies = unsafe { bpf_jiffies64() };
+            let _ = WAITING.insert(&skb, &Queued { neighbour: neighbour.0, since, jiffies }, 0);
+        }
+        // SAFETY: the helper behind Probed checks the address.
+        skb = unsafe { Probed::read(skb as *const u8, offset!(skb_previous)) };
+        if skb == neighbour.queue() || skb == 0 {
+            break;
+        }
+    }
+    0
+}
+
+/// The packet with this skb, if it is followed; else 0. Exported as well.
+#[inline(never)]
+#[unsafe(no_mangle)]
+extern "C" fn neighbour_followed(skb: u64) -> u64 {
     if !seen::is_anything_followed() {
         return 0;
     }
@@ -259,7 +269,7 @@ extern "C" fn record_wait(neighbour: u64, packet: u64, since: u64, hook: u64) ->
         let first: u32 =
             if index == MISSING { u32::MAX } else { Probed::read(values, offset!(neigh_values) + index * 4) };
         (
-            place::<Probed>(device, core::ptr::null()),
+            read_place(device, core::ptr::null()),
             device_name(device),
             Probed::read::<u32>(table, offset!(neigh_family)) as u8,
             Probed::read::<u8>(device, offset!(dev_address_length)),

@@ -80,7 +80,7 @@ unsafe fn record_followed(site: u8, skb: *const u8) -> bool {
     unsafe {
         let extent = || Extent::of::<Probed>(Hook::Function, skb);
         let Some((packet, extent)) = identity::find_followed(skb as u64, extent) else { return false };
-        let place = place::<Probed>(Probed::read(skb, offset!(skb_dev)), Probed::read(skb, offset!(skb_sk)));
+        let place = place(Probed::read(skb, offset!(skb_dev)), Probed::read(skb, offset!(skb_sk)));
         early::record(skb as u64, packet, place);
         let call = Call {
             time: bpf_ktime_get_ns(),

@@ -151,7 +151,7 @@ unsafe fn find(flow: &Flow, skb: u64) -> Found {
             return found;
         }
         found.device = Probed::read(skb, offset!(skb_dev));
-        found.place = place::<Probed>(found.device, Probed::read(skb, offset!(skb_sk)));
+        found.place = place(found.device, Probed::read(skb, offset!(skb_sk)));
         // fib_validate_source leaves the protocol out, an answer's own look-up has it (and IPv6 checks no sources).
         found.is_source_check = !is_own && flow.protocol == 0 && matches!(flow.hook, Hook::FibTableLookup);
         // Received, or routed anew in OUTPUT (ip_route_me_harder). What a process looks up for its next packet has its

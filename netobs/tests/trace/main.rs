@@ -11,6 +11,7 @@ mod records;
 #[path = "../common/tracer.rs"]
 mod tracer;
 
+mod attaching;
 mod drops;
 mod ending;
 mod flood;
