@@ -74,7 +74,7 @@ impl Functions {
         let raw = raw.as_ref().map_err(Clone::clone)?;
         let mut refused = Vec::new();
         let no_multi = match raw.load("function", Type::KprobeMulti) {
-            Ok(program) => match self.link_many(&program, present, &mut refused) {
+            Ok(program) => match self.link_all(&program, present, &mut refused) {
                 Ok(()) => {
                     (self.program, self.is_multi) = (Some(program), true);
                     return Ok((Kind::KprobeMulti, refused, None));
@@ -93,6 +93,21 @@ impl Functions {
         }
         self.program = Some(program);
         Ok((Kind::Kprobe, refused, Some(no_multi)))
+    }
+
+    /// Of two functions of which each kernel has one, the debug information may have both (`br_nf_forward_ip` on 6.12, which
+    /// is inlined). These are asked for one by one, so that the others need not be halved to find the one that is refused.
+    fn link_all(
+        &mut self,
+        program: &Program,
+        present: &[(&'static HookRow, Function)],
+        refused: &mut Vec<(&'static HookRow, String)>,
+    ) -> io::Result<()> {
+        let is_present = |name| present.iter().any(|(row, _)| row.name == name);
+        let (twins, others): (Vec<_>, Vec<_>) =
+            present.iter().cloned().partition(|(row, _)| functions::stand_in(row.name).is_some_and(is_present));
+        self.link_many(program, &others, refused)?;
+        twins.chunks(1).try_for_each(|twin| self.link_many(program, twin, refused))
     }
 
     /// All at once; where the kernel does not take one of them, by halves until it is found. An error is one that every
