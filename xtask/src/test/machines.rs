@@ -21,6 +21,9 @@ const AT_ONCE: usize = 2;
 /// How long one machine may run. Emulation is some ten times slower than the processor.
 const TIMEOUT: Duration = Duration::from_secs(1200);
 
+/// What a trace shows of each kernel, every fault with its signal, and what labs leave behind.
+const FIRST: [&str; 3] = ["trace", "scenario", "lab"];
+
 /// What runs in the machines.
 pub struct Stages<'a> {
     /// With tests to run.
@@ -33,9 +36,9 @@ pub struct Stages<'a> {
 
 /// Runs every executable on every kernel, each in a machine of its own: what one leaves behind or crashes is no other's.
 ///
-/// No machine begins after `end`. Where a processor is so slow, the oldest and the newest kernel are to have had all
-/// tests before those between them, and the tests of the packet path come before others: the last in the alphabet, as it
-/// happens.
+/// No machine begins after `end`. Where a processor is so slow, every kernel is to have had those that come [`FIRST`], and
+/// the oldest and the newest all others before those between them. Of the others the tests of the packet path come before
+/// the rest: the last in the alphabet, as it happens.
 pub fn run(
     project: &Project,
     kernels: &[Series],
@@ -52,16 +55,15 @@ pub fn run(
         guests.push((*executable, guest(executable, stages.netobs, stages.filter)?));
     }
     let last = kernels.len().saturating_sub(1);
-    let mut jobs = VecDeque::new();
-    for between in [false, true] {
-        for (executable, guest) in &guests {
-            for (place, kernel) in kernels.iter().enumerate() {
-                if between == (place != 0 && place != last) {
-                    jobs.push_back((kernel, *executable, guest));
-                }
-            }
+    let mut jobs = Vec::new();
+    for (executable, guest) in &guests {
+        for (place, kernel) in kernels.iter().enumerate() {
+            let is_first = FIRST.contains(&executable.name.as_str());
+            jobs.push((!is_first, place != 0 && place != last, (kernel, *executable, guest)));
         }
     }
+    jobs.sort_by_key(|(late, between, _)| (*late, *between));
+    let jobs: VecDeque<_> = jobs.into_iter().map(|(_, _, job)| job).collect();
     let jobs = Mutex::new(jobs);
     let report = Mutex::new(report);
     thread::scope(|scope| {
