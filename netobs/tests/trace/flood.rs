@@ -110,12 +110,13 @@ fn is_counted_exactly_and_told_right() {
     }
     if ring == 0 {
         // A packet is followed from its beginning, and skips no device. One that waited in a queue while others were let
-        // go may be taken up later, but that is rare.
+        // go may be taken up later, at its drop at the latest, but that is rare.
         let way = ["c1/eth0", "host/c1-h", "host/c2-h", "c2/eth0"];
         let mut late = 0;
         for packet in &datagrams {
             let path = packet.path(&lab);
-            assert!(way.windows(path.len()).any(|part| part == path), "{packet:#?}");
+            let is_part = |length| way.windows(length).any(|part| part == path);
+            assert!(path.is_empty() || is_part(path.len()), "{packet:#?}");
             late += usize::from(path.first().is_none_or(|first| first != "c1/eth0"));
         }
         assert!(late <= datagrams.len() / 100 + 1, "{late} of {} packets begin half-way", datagrams.len());
