@@ -1,7 +1,6 @@
 //! The state behind a drop, for every kind of cause that a test can bring about.
 
 use std::io;
-use std::net::SocketAddr;
 use std::os::fd::AsRawFd;
 
 use etherparse::{IpNumber, Ipv4Header, PacketBuilder};
@@ -10,8 +9,8 @@ use netobs::netns::{Netns, in_netns};
 use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, send, socket};
 use serde_json::{Value, json};
 
-use super::common::{Lab, can_make_labs, run, takes_too_long};
-use super::conntrack::{Flow, Limit, enter};
+use super::common::{self, Lab, can_make_labs, run, takes_too_long};
+use super::conntrack::Limit;
 use super::records::Packet;
 use super::tracer::{Tracer, trace};
 use super::{at, told, within};
@@ -286,13 +285,7 @@ fn the_conntrack_table_is_full() {
     }
     let limit = Limit::lowered(6000);
     let lab = Lab::up();
-    let host = Netns::open(&lab.netns("host")).unwrap();
-    let flows = (0..u32::try_from(limit.entries).unwrap()).map(|number| {
-        let [a, b, port @ ..] = (number + (1 << 16)).to_be_bytes();
-        SocketAddr::from(([10, 7, a, b], u16::from_be_bytes(port)))
-    });
-    // What the lab itself has tracked takes some of the room.
-    let _ = enter(&host, Flow::Assured, flows, "198.51.100.99:80".parse().unwrap());
+    common::lab(&["break", "conntrack-full", "--name", &lab.name]).good();
     let drop = dropped(&lab, "c1", "icmp", PING_WORLD);
     assert_eq!((drop.reason.as_str(), drop.function.as_str()), ("NETFILTER_DROP", "nf_hook_slow"));
     drop.says(&format!("the conntrack table in {} is full: ", lab.netns("host")))

@@ -1,5 +1,7 @@
 //! Breaking and mending by hand.
 
+use std::fs;
+
 use crate::common::{Lab, can_make_labs, lab};
 
 #[test]
@@ -25,6 +27,30 @@ fn breaks_and_mends_a_lab_that_is_up() {
     assert!(reaches());
     let tried = lab(&["try", "no-default-route", "--name", &own.name]).good().stdout;
     assert!(tried.contains("ok c1: ping 198.51.100.10 works"), "{tried}");
+}
+
+/// What the kernel may throw out would leave room for one more.
+#[test]
+fn fills_a_table_with_what_stays_there() {
+    if !can_make_labs("fills_a_table_with_what_stays_there", &["ip", "bash", "conntrack"]) {
+        return;
+    }
+    let scenario = lab(&["scenarios", "--show", "conntrack-full"]).good().stdout;
+    let without_flush = scenario.replacen("[[break]]\nnode = \"host\"\nconntrack = \"flush\"\n", "", 1);
+    assert_ne!(without_flush, scenario);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("filled.toml");
+    fs::write(&path, without_flush).unwrap();
+
+    let own = Lab::up();
+    let host = |command: &[&str]| own.exec("host", command).good().stdout;
+    let unanswered = || host(&["conntrack", "-L", "-p", "udp"]);
+    own.exec("c1", &["bash", "-c", "echo >/dev/udp/198.51.100.10/9"]).good();
+    assert!(unanswered().contains("dport=9 [UNREPLIED]"), "{}", unanswered());
+    lab(&["break", path.to_str().unwrap(), "--name", &own.name]).good();
+    assert_eq!(unanswered(), "");
+    let file = |name: &str| host(&["cat", &format!("/proc/sys/net/netfilter/nf_conntrack_{name}")]);
+    assert_eq!(file("count"), file("max"));
 }
 
 #[test]

@@ -24,6 +24,7 @@ const TUPLE_REPLY: u16 = 2;
 const STATUS: u16 = 3;
 const PROTOINFO: u16 = 4;
 const TIMEOUT: u16 = 7;
+const STATUS_MASK: u16 = 26;
 const TUPLE_IP: u16 = 1;
 const TUPLE_PROTO: u16 = 2;
 const IP_V4_SRC: u16 = 1;
@@ -38,6 +39,7 @@ const NESTED: u16 = 0x8000;
 const IPS_SEEN_REPLY: u32 = 1 << 1;
 const IPS_ASSURED: u32 = 1 << 2;
 const IPS_CONFIRMED: u32 = 1 << 3;
+const IPS_FIXED_TIMEOUT: u32 = 1 << 10;
 const TCP_ESTABLISHED: u8 = 3;
 const IPPROTO_TCP: u8 = 6;
 const IPPROTO_UDP: u8 = 17;
@@ -53,15 +55,27 @@ pub(super) fn perform(step: ConntrackStep) -> io::Result<()> {
     socket.bind_auto()?;
     socket.connect(&SocketAddr::new(0, 0))?;
     match step {
-        ConntrackStep::Flush => {
-            let mut message = Message::new(DELETE, 0, 0);
-            message.finish();
-            socket.send(&message.bytes, 0)?;
-            answers(&socket, 0).map(drop)
-        }
+        ConntrackStep::Flush => delete(&socket, |_| {}),
         ConntrackStep::FillAssured => fill(&socket, true),
         ConntrackStep::FillUnassured => fill(&socket, false),
     }
+}
+
+/// Deletes the entries that fulfil what the attributes say; all if there are none.
+fn delete(socket: &Socket, attributes: impl FnOnce(&mut Message)) -> io::Result<()> {
+    let mut message = Message::new(DELETE, 0, 0);
+    attributes(&mut message);
+    message.finish();
+    socket.send(&message.bytes, 0)?;
+    answers(socket, 0)
+}
+
+/// Deletes what is not ours: only ours do not go on living with each packet.
+fn delete_others(socket: &Socket) -> io::Result<()> {
+    delete(socket, |message| {
+        message.attribute(STATUS, &0_u32.to_be_bytes());
+        message.attribute(STATUS_MASK, &IPS_FIXED_TIMEOUT.to_be_bytes());
+    })
 }
 
 /// Adds entries until there is room for none: not one more, for which the kernel would throw out another.
@@ -77,7 +91,15 @@ fn fill(socket: &Socket, assured: bool) -> io::Result<()> {
         let room = limit.saturating_sub(number(COUNT)?);
         let batch = u32::try_from(room).unwrap_or(u32::MAX).min(BATCH);
         if batch == 0 {
-            return Ok(());
+            // What came by itself meanwhile, such as the host's own IGMP report, may run out or be thrown out, and then
+            // there is room for one after all.
+            if assured {
+                delete_others(socket)?;
+            }
+            if number(COUNT)? >= limit {
+                return Ok(());
+            }
+            continue;
         }
         let mut datagram = Vec::new();
         for index in made..made + batch {
@@ -123,7 +145,8 @@ fn entry(index: u32, assured: bool, last: bool, datagram: &mut Vec<u8>) {
     let mut message = Message::new(NEW, (libc::NLM_F_CREATE | libc::NLM_F_EXCL) as u16 | acknowledged, index);
     message.tuple(TUPLE_ORIG, (client, port), (SERVER, 80), protocol);
     message.tuple(TUPLE_REPLY, (SERVER, 80), (client, port), protocol);
-    let status = if assured { IPS_CONFIRMED | IPS_SEEN_REPLY | IPS_ASSURED } else { IPS_CONFIRMED };
+    let answered = if assured { IPS_SEEN_REPLY | IPS_ASSURED } else { 0 };
+    let status = IPS_CONFIRMED | IPS_FIXED_TIMEOUT | answered;
     message.attribute(STATUS, &status.to_be_bytes());
     message.attribute(TIMEOUT, &LIFETIME.to_be_bytes());
     if assured {
