@@ -94,7 +94,7 @@ extern "C" fn bridge_fdb_turn(node: u64, address: u64, port: u64, has_vlans: u64
             node = Probed::read(node, offset!(list_next));
         }
     }
-    // The end of the list is for the next turn to find.
+    // The end of the list, where a turn ends too: as a number it would be another answer.
     if node.is_null() { Fdb::Missing as u64 } else { node as u64 }
 }
 

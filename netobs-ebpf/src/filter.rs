@@ -25,7 +25,7 @@ macro_rules! padding {
     };
 }
 
-/// Branches over the padding as a patched filter does: the verifier drops it, and it costs nothing at run time.
+/// Branches over the padding: the verifier drops it, and it costs nothing at run time.
 macro_rules! placeholder {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*

@@ -94,15 +94,16 @@ mod tests {
     fn what_works_is_waited_for_and_what_is_silent_is_not() {
         const SILENCE: Duration = Duration::from_millis(500);
         const LONGEST: Duration = Duration::from_millis(2000);
-        let after = |script: &str| {
+        let after = |script: &str, longest| {
             let began = Instant::now();
             let mut child = Command::new("sh").args(["-c", script]).spawn().expect("sh");
-            (end(&mut child, SILENCE, LONGEST).map(|status| status.success()), began.elapsed())
+            (end(&mut child, SILENCE, longest).map(|status| status.success()), began.elapsed())
         };
-        assert_eq!(after("true").0, Ok(true));
-        let (silent, time) = after("exec sleep 60");
+        assert_eq!(after("true", LONGEST).0, Ok(true));
+        // Its silence ends it, or else it ends by itself, and well.
+        let (silent, time) = after("exec sleep 20", Duration::from_secs(600));
         assert!(silent.is_err() && time >= SILENCE, "{silent:?} after {time:?}");
-        let (busy, time) = after("while :; do :; done");
+        let (busy, time) = after("while :; do :; done", LONGEST);
         assert!(busy.is_err() && time >= LONGEST, "{busy:?} after {time:?}");
     }
 }

@@ -59,11 +59,11 @@ pub fn run(
     for (executable, guest) in &guests {
         for (place, kernel) in kernels.iter().enumerate() {
             let is_first = FIRST.contains(&executable.name.as_str());
-            jobs.push((!is_first, place != 0 && place != last, (kernel, *executable, guest)));
+            jobs.push(((!is_first, place != 0 && place != last), (kernel, *executable, guest)));
         }
     }
-    jobs.sort_by_key(|(late, between, _)| (*late, *between));
-    let jobs: VecDeque<_> = jobs.into_iter().map(|(_, _, job)| job).collect();
+    jobs.sort_by_key(|(turn, _)| *turn);
+    let jobs: VecDeque<_> = jobs.into_iter().map(|(_, job)| job).collect();
     let jobs = Mutex::new(jobs);
     let report = Mutex::new(report);
     thread::scope(|scope| {
