@@ -108,6 +108,18 @@ pub struct Probe {
     pub kind: String,
     pub attached: bool,
     pub why_not: Option<String>,
+    pub events: u64,
+}
+
+impl Summary {
+    /// What was counted, for whoever reads why a test failed.
+    fn print(&self) {
+        let Self { events, decoded, lost, command_status, .. } = self;
+        println!("{events} events, {decoded} decoded, lost: {lost:?}, COMMAND: {command_status:?}");
+        for probe in self.probes.iter().filter(|probe| probe.events > 0) {
+            println!("  {}: {}", probe.name, probe.events);
+        }
+    }
 }
 
 /// In a few lines: what a failed test shows.
@@ -164,6 +176,7 @@ impl Traced {
         assert!(others.is_empty(), "neither packet nor summary: {others:#?}");
         let packets: Vec<Packet> = raw.iter().map(|packet| from(packet.clone())).collect();
         let summary: Summary = from(summary);
+        summary.print();
         assert_eq!(summary.packets, packets.len() as u64);
         Self { packets, summary, raw }
     }
