@@ -12,6 +12,7 @@ use anyhow::{Context, Result};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 
+use super::again::{again, exactly};
 use super::executables::Executable;
 use super::libtest::{self, Tally};
 use super::report::Row;
@@ -64,9 +65,13 @@ pub fn integration_tests(project: &Project, executable: &Executable, netobs: &Pa
     let mut path = env::var_os("PATH").unwrap_or_default();
     path.push(":");
     path.push(Prometheus::new(project).directory());
-    let mut command = Command::new(&executable.path);
-    command.arg("--test-threads=1").args(filter).env("NETOBS_BIN", netobs).env("PATH", path);
-    tests(&format!("tests {}", executable.name), &executable.directory, &mut command)
+    let stage = format!("tests {}", executable.name);
+    let run = |which: &[&str]| {
+        let mut command = Command::new(&executable.path);
+        command.arg("--test-threads=1").args(which).env("NETOBS_BIN", netobs).env("PATH", &path);
+        tests(&stage, &executable.directory, &mut command)
+    };
+    again(run(filter.as_slice()), |names| run(&exactly(names)))
 }
 
 fn tests(stage: &str, directory: &Path, command: &mut Command) -> Row {

@@ -7,19 +7,23 @@ pub struct Tally {
     pub passed: usize,
     /// How many failed.
     pub failed: usize,
+    /// The names of those that failed, as far as they were told.
+    pub failures: Vec<String>,
+    /// The names of those that failed, and passed when they were run once more. They are among those that passed.
+    pub unsteady: Vec<String>,
     /// Those that could not run here, as `name: reason`.
     pub skipped: Vec<String>,
 }
 
 impl Tally {
     /// One check that passed.
-    pub const fn passed() -> Self {
-        Self { passed: 1, failed: 0, skipped: Vec::new() }
+    pub fn passed() -> Self {
+        Self { passed: 1, ..Self::default() }
     }
 
     /// One check that failed.
-    pub const fn failed() -> Self {
-        Self { passed: 0, failed: 1, skipped: Vec::new() }
+    pub fn failed() -> Self {
+        Self { failed: 1, ..Self::default() }
     }
 }
 
@@ -39,6 +43,8 @@ pub fn parse(stdout: &str, stderr: &str) -> Tally {
         } else if let Some((name, result)) = line.strip_prefix("test ").and_then(|rest| rest.split_once(" ... ")) {
             if result == "ok" {
                 ok.push(name);
+            } else if result == "FAILED" {
+                tally.failures.push(name.to_owned());
             } else if let Some(reason) = result.strip_prefix("ignored") {
                 let reason = reason.trim_start_matches([',', ' ']);
                 tally
@@ -78,32 +84,38 @@ fn count(counts: &str, word: &str) -> usize {
 mod tests {
     use super::*;
 
-    const OUTPUT: &str = "\nrunning 4 tests\n\
+    const OUTPUT: &str = "\nrunning 5 tests\n\
         test lab::down ... ok\n\
         test lab::up ... ok\n\
+        test lab::twice ... FAILED\n\
         test tcx ... ok\n\
         test slow ... ignored, takes an hour\n\
         test result: FAILED. 3 passed; 1 failed; 1 ignored; 0 measured; 2 filtered out; finished in 0.52s\n";
 
     fn tally(passed: usize, failed: usize, skipped: &[&str]) -> Tally {
-        Tally { passed, failed, skipped: skipped.iter().map(|line| (*line).to_owned()).collect() }
+        let skipped = skipped.iter().map(|line| (*line).to_owned()).collect();
+        Tally { passed, failed, skipped, ..Tally::default() }
+    }
+
+    fn of_output(passed: usize, skipped: &[&str]) -> Tally {
+        Tally { failures: vec!["lab::twice".to_owned()], ..tally(passed, 1, skipped) }
     }
 
     #[test]
     fn counts_come_from_the_closing_line() {
-        assert_eq!(parse(OUTPUT, ""), tally(3, 1, &["slow: takes an hour"]));
+        assert_eq!(parse(OUTPUT, ""), of_output(3, &["slow: takes an hour"]));
     }
 
     #[test]
     fn skipped_tests_are_not_passed_and_count_once() {
         let stderr = "SKIPPED tcx: no TCX before 6.6\nSKIPPED tcx: again\nother\nSKIPPED up: no: root\n";
-        let expected = tally(1, 1, &["slow: takes an hour", "tcx: no TCX before 6.6", "up: no: root"]);
+        let expected = of_output(1, &["slow: takes an hour", "tcx: no TCX before 6.6", "up: no: root"]);
         assert_eq!(parse(OUTPUT, stderr), expected);
     }
 
     #[test]
     fn a_skipped_part_leaves_its_test_passed() {
-        let expected = tally(3, 1, &["slow: takes an hour", "case 7: not here"]);
+        let expected = of_output(3, &["slow: takes an hour", "case 7: not here"]);
         assert_eq!(parse(OUTPUT, "SKIPPED case 7: not here\n"), expected);
     }
 

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
+use super::again::{again, exactly};
 use super::executables::Executable;
 use super::libtest::{self, Tally};
 use super::report::{Report, Row};
@@ -52,7 +53,7 @@ pub fn run(
     }
     let mut guests = Vec::new();
     for executable in stages.executables.iter().rev() {
-        guests.push((*executable, guest(executable, stages.netobs, stages.filter)?));
+        guests.push((*executable, guest(executable, stages.netobs, stages.filter.as_slice())?));
     }
     let last = kernels.len().saturating_sub(1);
     let mut jobs = Vec::new();
@@ -73,7 +74,12 @@ pub fn run(
                     let job = jobs.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
                     let Some((kernel, executable, guest)) = job else { return };
                     let row = if Instant::now() < end {
-                        one(project, kernel, executable, guest)
+                        again(one(project, kernel, executable, guest), |names| {
+                            match self::guest(executable, stages.netobs, &exactly(names)) {
+                                Ok(guest) => one(project, kernel, executable, &guest),
+                                Err(error) => Row::broken(&executable.name, &error),
+                            }
+                        })
                     } else {
                         skipped(kernel, executable, stages.filter)
                     };
@@ -85,10 +91,11 @@ pub fn run(
     Ok(())
 }
 
-fn guest(executable: &Executable, netobs: &Path, filter: Option<&str>) -> Result<Guest> {
+fn guest(executable: &Executable, netobs: &Path, which: &[&str]) -> Result<Guest> {
     let path = format!("/usr/bin/test-{}", executable.name);
-    let command = [path.as_str(), "--test-threads=1"].into_iter().chain(filter).map(str::to_owned);
-    let mut guest = Guest::new(&command.collect::<Vec<String>>());
+    let command: Vec<String> =
+        [path.as_str(), "--test-threads=1"].iter().chain(which).map(|word| (*word).to_owned()).collect();
+    let mut guest = Guest::new(&command);
     guest.program(netobs, vm::guest::NETOBS)?;
     guest.program(&executable.path, &path)?;
     Ok(guest)

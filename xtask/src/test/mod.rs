@@ -1,5 +1,6 @@
 //! `cargo xtask test`: every check there is, on the running kernel and on those of the matrix.
 
+mod again;
 mod executables;
 mod host;
 mod libtest;

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::again::MOST;
 use super::libtest::Tally;
 
 /// One stage on one kernel.
@@ -14,7 +15,7 @@ pub struct Row {
     pub tally: Tally,
     /// How long it took.
     pub time: Duration,
-    /// All that it printed, for when it failed.
+    /// All that it printed, for when something failed.
     pub output: String,
 }
 
@@ -32,7 +33,7 @@ impl Row {
 
     /// Every skipped test with its reason; in one line, if all were skipped for the same.
     fn skipped(&self) -> Vec<String> {
-        let Tally { passed, failed, skipped } = &self.tally;
+        let Tally { passed, failed, skipped, .. } = &self.tally;
         let mut reasons: Vec<&str> = skipped.iter().filter_map(|line| Some(line.split_once(": ")?.1)).collect();
         reasons.dedup();
         match &*reasons {
@@ -51,7 +52,7 @@ pub struct Report {
 impl Report {
     /// Prints a line for the stage, and its output when it failed, and keeps it for the table.
     pub fn add(&mut self, row: Row) {
-        let Tally { passed, failed, skipped } = &row.tally;
+        let Tally { passed, failed, unsteady, skipped, .. } = &row.tally;
         let seconds = row.time.as_secs_f64();
         println!(
             "test: {} {}: {passed} passed, {failed} failed, {} skipped, {seconds:.1} s",
@@ -59,22 +60,24 @@ impl Report {
             row.stage,
             skipped.len()
         );
-        if *failed > 0 {
+        if *failed > 0 || !unsteady.is_empty() {
             println!("{}\ntest: that was {} {}\n", row.output.trim_end(), row.kernel, row.stage);
         }
         self.rows.push(row);
     }
 
-    /// Whether anything failed, or nothing ran.
+    /// Whether anything failed, too much was unsteady, or nothing ran.
     pub fn failed(&self) -> bool {
-        self.sum(|tally| tally.failed) > 0 || self.sum(|tally| tally.passed + tally.skipped.len()) == 0
+        self.sum(|tally| tally.failed) > 0
+            || self.sum(|tally| tally.unsteady.len()) > MOST
+            || self.sum(|tally| tally.passed + tally.skipped.len()) == 0
     }
 
     fn sum(&self, count: impl Fn(&Tally) -> usize) -> usize {
         self.rows.iter().map(|row| count(&row.tally)).sum()
     }
 
-    /// Prints the table, what was skipped with the reasons, and the line that CI reads.
+    /// Prints the table, what was skipped with the reasons, what was unsteady, and the line that CI reads.
     pub fn print(&self, time: Duration) {
         let width = |text: fn(&Row) -> &str, title: &str| {
             self.rows.iter().map(|row| text(row).len()).chain([title.len()]).max().unwrap_or_default()
@@ -82,7 +85,7 @@ impl Report {
         let (kernel, stage) = (width(|row| &row.kernel, "kernel"), width(|row| &row.stage, "stage"));
         println!("\n{:kernel$}  {:stage$}  passed  failed  skipped  seconds", "kernel", "stage");
         for row in &self.rows {
-            let Tally { passed, failed, skipped } = &row.tally;
+            let Tally { passed, failed, skipped, .. } = &row.tally;
             let (name, what, seconds) = (&row.kernel, &row.stage, row.time.as_secs_f64());
             println!("{name:kernel$}  {what:stage$}  {passed:>6}  {failed:>6}  {:>7}  {seconds:>7.1}", skipped.len());
         }
@@ -101,6 +104,14 @@ impl Report {
         for row in &self.rows {
             for skipped in row.skipped() {
                 println!("  {} {}: {skipped}", row.kernel, row.stage);
+            }
+        }
+        if self.sum(|tally| tally.unsteady.len()) > 0 {
+            println!("\nunsteady: failed, and passed when run once more (more than {MOST} fail the run):");
+        }
+        for row in &self.rows {
+            for name in &row.tally.unsteady {
+                println!("  {} {}: {name}", row.kernel, row.stage);
             }
         }
         let (passed, failed) = (self.sum(|tally| tally.passed), self.sum(|tally| tally.failed));
